@@ -1,0 +1,57 @@
+"""Everything that this package raises, and what the pipeline does when it meets it.
+
+AnonymizeError
+├── UsageError (ValueError)           the caller's arguments are wrong: raised at once, exit code 2
+├── FrameError (ValueError)           a frame whose planes do not fit its format: dropped as `bad_frame`
+│   └── FrameExpiredError             planes asked for after the next `process` call: raised, nothing is read
+├── MediaError (OSError)              a file that cannot be read or written whole: that input fails
+├── ModelError (RuntimeError)         a model is missing, altered or of an unknown layout: the engine does not start
+├── DetectorError (RuntimeError)      the network failed or gave NaN: dropped as `detector_error`
+│   └── DetectorBlindError            the canary was not found: every frame drops as `detector_blind`
+├── TooManyError (OverflowError)      a fixed capacity was reached: hidden or dropped as `too_many`
+└── HideError (RuntimeError)          the check after hiding failed: dropped as `check_failed`
+
+Whatever is raised inside `Engine.process`, ours or foreign, the frame is dropped or hidden as a whole.
+"""
+
+from __future__ import annotations
+
+
+class AnonymizeError(Exception):
+    """Base of every error that this package raises."""
+
+
+class UsageError(AnonymizeError, ValueError):
+    """Arguments that cannot be carried out; the command exits with 2."""
+
+
+class FrameError(AnonymizeError, ValueError):
+    """Planes that do not fit the frame's format; the pipeline drops the frame."""
+
+
+class FrameExpiredError(FrameError):
+    """Planes were asked for after their memory went back to the engine or the camera."""
+
+
+class MediaError(AnonymizeError, OSError):
+    """A file that cannot be read or written whole; that input fails and nothing is written for it."""
+
+
+class ModelError(AnonymizeError, RuntimeError):
+    """A model that is missing, altered or of an unknown layout; the engine does not start."""
+
+
+class DetectorError(AnonymizeError, RuntimeError):
+    """The network failed or gave numbers that cannot be; the pipeline drops the frame."""
+
+
+class DetectorBlindError(DetectorError):
+    """The network no longer finds the canary; every frame is dropped until it does."""
+
+
+class TooManyError(AnonymizeError, OverflowError):
+    """A fixed capacity of candidates, boxes or tracks was reached; the frame is hidden or dropped whole."""
+
+
+class HideError(AnonymizeError, RuntimeError):
+    """The check after hiding found a box that is not covered; the pipeline drops the frame."""
