@@ -1,0 +1,187 @@
+"""Models and what is known of them: a manifest entry, and bytes that match a hash from elsewhere.
+
+The hashes of our own models are pinned here, in code, not beside the files; a foreign model brings its
+hash in the configuration or on the command line (SAFETY 18).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from anonymize.errors import ModelError
+from anonymize.frames import Label
+
+ADAPTERS: Final = ("anonymize-v1", "centerface")
+DEFAULT_MODEL: Final = "drive"
+PINNED_SHA256: Final[Mapping[str, str]] = {
+    "drive": "0" * 64,
+}
+MAX_MODEL_BYTES: Final = 512 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One table of `manifest.toml`: how a model is fed and read, and where it comes from.
+
+    Attributes
+    ----------
+    mean, std : three floats, 0 to 255 units
+        The network sees `(channel - mean) / std`, in the order of `channel_order`.
+    threshold : mapping of label to probability
+    measured : mapping
+        Rates and the command that gave them, as the model's makers wrote them.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    adapter: str
+    labels: tuple[Label, ...]
+    channel_order: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    size_multiple: int
+    nms_iou: float
+    threshold: Mapping[Label, float]
+    licence: str
+    provenance: str
+    parameters: int
+    training: str
+    measured: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model whose bytes were read once and match their hash."""
+
+    entry: ModelEntry
+    onnx: bytes
+
+    def __repr__(self) -> str:
+        return f"<Model {self.entry.name} sha256={self.entry.sha256[:12]}… {len(self.onnx)} bytes>"
+
+
+def read_manifest(path: Path) -> dict[str, ModelEntry]:
+    """Entries of a manifest by their names.
+
+    Raises
+    ------
+    ModelError
+        The file is missing, is no TOML, or an entry has a missing, unknown or impossible value.
+    """
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
+        raise ModelError(f"{path}: cannot be read as a model manifest (TOML): {fault}") from None
+    return {name: _entry(name, table, path) for name, table in tables.items()}
+
+
+def _entry(name: str, table: Any, path: Path) -> ModelEntry:
+    try:
+        entry = ModelEntry(
+            name=name,
+            file=str(table["file"]),
+            sha256=str(table["sha256"]).lower(),
+            adapter=str(table["adapter"]),
+            labels=tuple(Label(label) for label in table["labels"]),
+            channel_order=str(table.get("channel_order", "rgb")),
+            mean=_triple(table.get("mean", (0.0, 0.0, 0.0))),
+            std=_triple(table.get("std", (1.0, 1.0, 1.0))),
+            size_multiple=int(table.get("size_multiple", 32)),
+            nms_iou=float(table.get("nms_iou", 0.5)),
+            threshold={Label(label): float(value) for label, value in table["threshold"].items()},
+            licence=str(table["licence"]),
+            provenance=str(table["provenance"]),
+            parameters=int(table.get("parameters", 0)),
+            training=str(table.get("training", "")),
+            measured=dict(table.get("measured", {})),
+        )
+    except KeyError as missing:
+        raise ModelError(f"{path}: model {name!r} lacks the key {missing}") from None
+    except (TypeError, ValueError, AttributeError) as fault:
+        raise ModelError(f"{path}: model {name!r}: {fault}") from None
+    _check_entry(entry, path)
+    return entry
+
+
+def _triple(values: Any) -> tuple[float, float, float]:
+    first, second, third = (float(value) for value in values)
+    return first, second, third
+
+
+def _check_entry(entry: ModelEntry, path: Path) -> None:
+    wrong = ""
+    if entry.adapter not in ADAPTERS:
+        wrong = f"adapter {entry.adapter!r}; wanted one of {', '.join(ADAPTERS)}"
+    elif entry.channel_order not in ("rgb", "bgr"):
+        wrong = f"channel_order {entry.channel_order!r}; wanted rgb or bgr"
+    elif not entry.labels or set(entry.labels) - {Label.FACE, Label.PLATE} or len(set(entry.labels)) < len(entry.labels):
+        wrong = f"labels {entry.labels}; wanted face, plate or both"
+    elif set(entry.threshold) != set(entry.labels) or not all(0 < t < 1 for t in entry.threshold.values()):
+        wrong = f"threshold {dict(entry.threshold)}; wanted one in (0, 1) for each label"
+    elif not all(map(math.isfinite, entry.mean + entry.std)) or 0.0 in entry.std:
+        wrong = f"mean {entry.mean} and std {entry.std}; wanted finite numbers and no std of 0"
+    elif entry.size_multiple < 1 or not 0 < entry.nms_iou < 1:
+        wrong = f"size_multiple {entry.size_multiple}, nms_iou {entry.nms_iou}; wanted ≥ 1 and in (0, 1)"
+    if wrong:
+        raise ModelError(f"{path}: model {entry.name!r} has {wrong}")
+
+
+def packaged_manifest() -> Path:
+    """Where the manifest of our own models lies."""
+    import anonymize_models
+
+    return Path(anonymize_models.__file__).with_name("manifest.toml")
+
+
+def load_packaged(name: str = DEFAULT_MODEL) -> Model:
+    """One of our own models, its bytes checked against the hash pinned in this module.
+
+    Raises
+    ------
+    ModelError
+        There is no such model, or its file is missing or altered.
+    """
+    manifest = packaged_manifest()
+    entries = read_manifest(manifest)
+    if name not in entries or name not in PINNED_SHA256:
+        raise ModelError(f"no model named {name!r} is installed; there are: {', '.join(sorted(entries)) or 'none'}")
+    return load_model(manifest.with_name(entries[name].file), entries[name], PINNED_SHA256[name])
+
+
+def load_foreign(path: Path, sha256: str, manifest: Path) -> Model:
+    """A model of the user's own: its file, its hash from elsewhere, and the manifest that describes it.
+
+    Raises
+    ------
+    ModelError
+        The manifest has no entry for this file, or the file is missing or altered.
+    """
+    entries = [entry for entry in read_manifest(manifest).values() if Path(entry.file).name == path.name]
+    if len(entries) != 1:
+        raise ModelError(f"{manifest}: has {len(entries)} entries whose file is {path.name!r}; wanted one")
+    return load_model(path, entries[0], sha256)
+
+
+def load_model(path: Path, entry: ModelEntry, sha256: str) -> Model:
+    """Read the file once and keep the bytes if their SHA-256 is `sha256` (64 hexadecimal digits)."""
+    wanted = sha256.strip().lower()
+    if len(wanted) != 64 or set(wanted) - set("0123456789abcdef"):
+        raise ModelError(f"sha256 {sha256!r} for {path}; wanted 64 hexadecimal digits")
+    try:
+        with path.open("rb") as file:
+            onnx = file.read(MAX_MODEL_BYTES + 1)
+    except OSError as fault:
+        raise ModelError(f"{path}: the model cannot be read: {fault.strerror}") from None
+    if len(onnx) > MAX_MODEL_BYTES:
+        raise ModelError(f"{path}: the model is larger than {MAX_MODEL_BYTES} bytes")
+    came = hashlib.sha256(onnx).hexdigest()
+    if came != wanted:
+        raise ModelError(f"{path}: the model was altered: its sha256 is {came}, wanted {wanted}")
+    return Model(entry, onnx)

@@ -1,0 +1,95 @@
+"""What an engine is told to do: one frozen value, checked when it is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from anonymize.errors import UsageError
+from anonymize.frames import Label
+from anonymize.hide import Styles
+
+Area = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How an engine detects, tracks and hides.
+
+    Parameters
+    ----------
+    styles : Styles
+        Style of hiding per class, growth and soft edge.
+    thresholds : mapping of Label to probability, or None
+        From which confidence a box is hidden; None or a missing label takes the model's own.
+    classes : frozenset of Label
+        What is looked for: faces, plates or both.
+    hide_always : areas, xyxy in px of the upright picture
+        Hidden in every frame, whatever is found.
+    never : areas, xyxy in px of the upright picture
+        Boxes whose centre lies in one of them are not hidden. An exception that every report names.
+    scope_px, keep_px : int
+        An object whose shorter side is `scope_px` in the frame keeps `keep_px` in the network's input.
+    max_long_side_px : int or None
+        Upper limit of the network input's longer side, px, whatever `keep_px` asks for.
+    tracking : bool
+        Hold and predict boxes from frame to frame (off for single pictures).
+    on_fault : "drop" or "hide"
+        What a frame becomes that cannot be hidden box by box: nothing, or one flat colour as a whole.
+    canary_every_s : float
+        How often the canary goes through the network again, s.
+    weak_on_video : bool
+        Whether `blur` and `mosaic` may be used on video (SAFETY 9).
+
+    Raises
+    ------
+    UsageError
+        A value is out of its range.
+    """
+
+    styles: Styles = field(default_factory=Styles)
+    thresholds: Mapping[Label, float] | None = None
+    classes: frozenset[Label] = frozenset({Label.FACE, Label.PLATE})
+    hide_always: tuple[Area, ...] = ()
+    never: tuple[Area, ...] = ()
+    scope_px: int = 16
+    keep_px: int = 8
+    max_long_side_px: int | None = None
+    tracking: bool = True
+    on_fault: Literal["drop", "hide"] = "drop"
+    canary_every_s: float = 30.0
+    weak_on_video: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.classes or self.classes - {Label.FACE, Label.PLATE}:
+            raise UsageError(f"classes are {sorted(self.classes)}; wanted face, plate or both")
+        for label, threshold in (self.thresholds or {}).items():
+            if not 0.0 < threshold < 1.0:
+                raise UsageError(f"threshold for {label} is {threshold}; wanted more than 0 and less than 1")
+        for name in ("hide_always", "never"):
+            for area in getattr(self, name):
+                _check_area(name, area)
+        if not 1 <= self.keep_px <= self.scope_px:
+            raise UsageError(f"keep_px is {self.keep_px}; wanted 1 to scope_px ({self.scope_px})")
+        if self.max_long_side_px is not None and self.max_long_side_px < 32:
+            raise UsageError(f"max_long_side_px is {self.max_long_side_px}; wanted at least 32 px")
+        if self.on_fault not in ("drop", "hide"):
+            raise UsageError(f"on_fault is {self.on_fault!r}; wanted 'drop' or 'hide'")
+        if not self.canary_every_s > 0:
+            raise UsageError(f"canary_every_s is {self.canary_every_s}; wanted more than 0 s")
+
+    def exceptions(self) -> list[str]:
+        """Lines naming every setting that hides less than the default; they belong in every report."""
+        lines = [f"{label}s are not looked for" for label in (Label.FACE, Label.PLATE) if label not in self.classes]
+        lines += [f"threshold for {label}s set to {value}" for label, value in sorted((self.thresholds or {}).items())]
+        lines += [f"boxes centred in {area} are not hidden" for area in self.never]
+        lines += [f"weak style: {line}" for line in self.styles.weaknesses()]
+        return lines
+
+
+def _check_area(name: str, area: Area) -> None:
+    x1, y1, x2, y2 = area
+    if not all(map(math.isfinite, area)) or x2 <= x1 or y2 <= y1:
+        raise UsageError(f"{name} area is {area}; wanted x1,y1,x2,y2 in px with x1 < x2 and y1 < y2")
