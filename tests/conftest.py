@@ -1,0 +1,31 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from anonymize.frames import CapturedFrame, FrameMemory, ReleasedFrame, _seal_anonymized, _seal_released
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DATA = REPOSITORY.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Pictures and videos from elsewhere, which are no part of the repository."""
+    if not DATA.is_dir():
+        pytest.skip("../shared/data is not here: tests on pictures and videos from elsewhere are left out")
+    return DATA
+
+
+@pytest.fixture
+def released() -> Callable[[CapturedFrame], ReleasedFrame]:
+    """Seal a captured frame without hiding anything: writers can be tested without an engine."""
+
+    def seal(captured: CapturedFrame) -> ReleasedFrame:
+        return _seal_released(_seal_anonymized(captured, captured.planes, FrameMemory()))
+
+    return seal
