@@ -27,7 +27,7 @@ class BoxTable:
     class_ids, origins : (MAX_BOXES,) int32
         Rows of `CLASS_LABELS` and `ORIGINS`.
     track_ids : (MAX_BOXES,) int64
-        0 where there is no track.
+        -1 where there is no track.
     scores : (MAX_BOXES,) float32
         Confidence, 0 to 1.
     strong : (MAX_BOXES,) bool

@@ -3,6 +3,7 @@
 AnonymizeError
 ├── UsageError (ValueError)           the caller's arguments are wrong: raised at once, exit code 2
 ├── FrameError (ValueError)           a frame whose planes do not fit its format: dropped as `bad_frame`
+│   ├── InterlacedError               two fields in one frame: dropped as `interlaced`
 │   └── FrameExpiredError             planes asked for after the next `process` call: raised, nothing is read
 ├── MediaError (OSError)              a file that cannot be read or written whole: that input fails
 ├── ModelError (RuntimeError)         a model is missing, altered or of an unknown layout: the engine does not start
@@ -27,6 +28,10 @@ class UsageError(AnonymizeError, ValueError):
 
 class FrameError(AnonymizeError, ValueError):
     """Planes that do not fit the frame's format; the pipeline drops the frame."""
+
+
+class InterlacedError(FrameError):
+    """A frame of two fields; the pipeline drops it."""
 
 
 class FrameExpiredError(FrameError):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from anonymize.detect import DetectionSettings
 from anonymize.errors import UsageError
 from anonymize.frames import Label
 from anonymize.hide import Styles
@@ -26,9 +27,9 @@ class Settings:
         From which confidence a box is hidden; None or a missing label takes the model's own.
     classes : frozenset of Label
         What is looked for: faces, plates or both.
-    hide_always : areas, xyxy in px of the upright picture
+    hide_always : areas, xyxy in px of the stored picture
         Hidden in every frame, whatever is found.
-    never : areas, xyxy in px of the upright picture
+    never : areas, xyxy in px of the stored picture
         Boxes whose centre lies in one of them are not hidden. An exception that every report names.
     scope_px, keep_px : int
         An object whose shorter side is `scope_px` in the frame keeps `keep_px` in the network's input.
@@ -79,6 +80,16 @@ class Settings:
             raise UsageError(f"on_fault is {self.on_fault!r}; wanted 'drop' or 'hide'")
         if not self.canary_every_s > 0:
             raise UsageError(f"canary_every_s is {self.canary_every_s}; wanted more than 0 s")
+
+    def detection(self) -> DetectionSettings:
+        """The part of these settings that the detector needs."""
+        return DetectionSettings(
+            thresholds=dict(self.thresholds or {}),
+            classes=self.classes,
+            scope_px=self.scope_px,
+            keep_px=self.keep_px,
+            max_long_side_px=self.max_long_side_px,
+        )
 
     def exceptions(self) -> list[str]:
         """Lines naming every setting that hides less than the default; they belong in every report."""

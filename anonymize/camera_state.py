@@ -1,0 +1,183 @@
+"""What the engine keeps for one camera: memory of its own for the frame, tracks, hiding scratch, canary."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from anonymize.boxes import CLASS_IDS, CLASS_LABELS, MAX_BOXES, ORIGINS, BoxTable
+from anonymize.canary import Canary
+from anonymize.detect import to_stored, upright_size
+from anonymize.errors import FrameError, HideError, TooManyError
+from anonymize.frames import Box, CapturedFrame, FormatLayout, FrameMemory, Label, Origin, Planes
+from anonymize.hide import Hider
+from anonymize.settings import Settings
+from anonymize.track import CameraMotion, Tracker
+
+
+class CameraState:
+    """Everything of one camera that outlives a frame; allocated at its first frame of a size."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.memory = FrameMemory()
+        self.planes: Planes | None = None
+        self.layout: FormatLayout | None = None
+        self.canary: Canary | None = None
+        self.canary_due_s = 0.0
+        self.hider = Hider(settings.styles)
+        self.tracker = Tracker()
+        self.motion = CameraMotion()
+        self.hidden = BoxTable()
+        self._passed = BoxTable()
+        self._own: Planes | None = None
+        self._static = np.array(settings.hide_always, np.float32).reshape(-1, 4)
+        self._never = np.array(settings.never, np.float32).reshape(-1, 4)
+
+    def own(self, captured: CapturedFrame, *, in_place: bool) -> CapturedFrame:
+        """The frame in memory that nobody else writes; the planes handed out before are taken back.
+
+        In place, that is the memory the caller gave, which must be writable.
+        """
+        self.memory.revoke()
+        self.memory = FrameMemory()
+        self.layout = captured.layout
+        if in_place:
+            if not all(plane.flags.writeable for plane in captured.planes):
+                raise FrameError("planes are read-only; wanted writable ones (or an engine that is not in_place)")
+            self.planes = captured.planes
+            return captured
+        shapes = captured.layout.shapes(captured.width, captured.height)
+        if self._own is None or tuple((p.shape, p.dtype) for p in self._own) != tuple(
+            (shape, np.dtype(captured.layout.dtype)) for shape in shapes
+        ):
+            self._own = tuple(np.empty(shape, captured.layout.dtype) for shape in shapes)
+        for ours, theirs in zip(self._own, captured.planes, strict=True):
+            np.copyto(ours, theirs)
+        self.planes = self._own
+        return replace(captured, planes=self._own)
+
+    def blank(self, captured: CapturedFrame, *, in_place: bool) -> None:
+        """Put one flat colour over the whole frame, in our memory and in the caller's if it is hidden in place."""
+        given = captured.planes if in_place and all(p.flags.writeable for p in captured.planes) else None
+        for planes in (given, self.planes if self.planes is not given else None):
+            if planes is not None and self.layout is not None:
+                self.hider.fill_whole(planes, self.layout)
+        if given is None and in_place:
+            self.planes = None  # the caller's memory could not be blanked: nothing of it may be handed on
+
+    def forget(self) -> None:
+        """The next frame belongs to another scene: no tracks, no motion, no held colours."""
+        self.tracker.forget()
+        self.motion.forget()
+        self.hider.forget()
+
+    def follow(
+        self, found: BoxTable, picture: npt.NDArray[np.float32], px_per_network_px: float, frame: CapturedFrame
+    ) -> BoxTable:
+        """All boxes to hide in this frame, px of the stored picture.
+
+        Parameters
+        ----------
+        found : BoxTable
+            Detections, px of the upright picture.
+        picture : (H, W) float32
+            One channel of the network's input, for the camera's motion.
+        px_per_network_px : float
+        frame : CapturedFrame
+        """
+        size = upright_size(frame.width, frame.height, frame.rotation_deg)
+        if self.settings.tracking:
+            shift_x, shift_y = self.motion.shift(picture)
+            shift = (shift_x * px_per_network_px, shift_y * px_per_network_px)
+            followed = self.tracker.step(found, float(frame.pts * frame.time_base), shift=shift, size=size)
+        else:
+            followed = self._strong_only(found)
+        hidden = self.hidden
+        count = followed.count
+        to_stored(
+            followed.boxes[:count], hidden.boxes[:count], (frame.width, frame.height),
+            rotation_deg=frame.rotation_deg, mirrored=frame.mirrored,
+        )  # fmt: skip
+        for name in ("class_ids", "track_ids", "scores", "origins"):
+            getattr(hidden, name)[:count] = getattr(followed, name)[:count]
+        hidden.count = count
+        self._leave_out_never(hidden)
+        self._add_static(hidden)
+        return hidden
+
+    def _strong_only(self, found: BoxTable) -> BoxTable:
+        rows = np.flatnonzero(found.strong[: found.count])
+        passed = self._passed
+        for name in ("boxes", "class_ids", "scores"):
+            getattr(passed, name)[: len(rows)] = getattr(found, name)[rows]
+        passed.origins[: len(rows)] = ORIGINS.index(Origin.DETECTED)
+        passed.track_ids[: len(rows)] = -1
+        passed.count = len(rows)
+        return passed
+
+    def _leave_out_never(self, hidden: BoxTable) -> None:
+        if not len(self._never):
+            return
+        kept = np.flatnonzero(~self._in_never(hidden.boxes[: hidden.count]))
+        for name in ("boxes", "class_ids", "track_ids", "scores", "origins"):
+            getattr(hidden, name)[: len(kept)] = getattr(hidden, name)[kept]
+        hidden.count = len(kept)
+
+    def _in_never(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        """Whether the centre of each box (N, 4) lies in a `never` area."""
+        x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+        x1, y1, x2, y2 = (self._never[:, c, None] for c in range(4))
+        inside: npt.NDArray[np.bool_] = ((x >= x1) & (x < x2) & (y >= y1) & (y < y2)).any(axis=0)
+        return inside
+
+    def _add_static(self, hidden: BoxTable) -> None:
+        first, last = hidden.count, hidden.count + len(self._static)
+        if last > MAX_BOXES:
+            raise TooManyError(f"{last} boxes and static areas in one picture; the limit is {MAX_BOXES}")
+        hidden.boxes[first:last] = self._static
+        hidden.class_ids[first:last] = CLASS_IDS[Label.AREA]
+        hidden.track_ids[first:last] = -1
+        hidden.scores[first:last] = 1.0
+        hidden.origins[first:last] = ORIGINS.index(Origin.STATIC)
+        hidden.count = last
+
+    def check_covered(self, found: BoxTable, frame: CapturedFrame) -> None:
+        """Compare the hidden areas with the network's own boxes, past tracker and table.
+
+        Raises
+        ------
+        HideError
+            A detection is not inside one hidden area.
+        """
+        rows = np.flatnonzero(found.strong[: found.count])
+        boxes = np.empty((len(rows), 4), np.float32)
+        size = (frame.width, frame.height)
+        to_stored(found.boxes[rows], boxes, size, rotation_deg=frame.rotation_deg, mirrored=frame.mirrored)
+        if len(self._never):
+            boxes = boxes[~self._in_never(boxes)]
+        limits = np.array([frame.width, frame.height] * 2, np.float32)
+        boxes = np.clip(boxes, 0, limits)
+        areas = self.hider.grown[: self.hidden.count].astype(np.float32)
+        inside = (areas[:, None, :2] <= boxes[None, :, :2]) & (areas[:, None, 2:] >= boxes[None, :, 2:])
+        empty = (boxes[:, 0] >= boxes[:, 2]) | (boxes[:, 1] >= boxes[:, 3])
+        covered = inside.all(axis=2).any(axis=0) if len(areas) else np.zeros(len(boxes), bool)
+        if not (covered | empty).all():
+            raise HideError(f"{int((~(covered | empty)).sum())} of {len(boxes)} detections are not hidden")
+
+    def describe(self) -> tuple[Box, ...]:
+        """The boxes of this frame as values."""
+        hidden, grown = self.hidden, self.hider.grown
+        return tuple(
+            Box(
+                label=CLASS_LABELS[hidden.class_ids[row]],
+                xyxy=tuple(hidden.boxes[row].tolist()),
+                confidence=float(hidden.scores[row]),
+                origin=ORIGINS[hidden.origins[row]],
+                hidden_xyxy=tuple(grown[row].tolist()),
+                track=int(hidden.track_ids[row]),
+            )
+            for row in range(hidden.count)
+        )

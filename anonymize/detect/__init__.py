@@ -1,0 +1,18 @@
+"""From planes to boxes: the network behind a small seam, its input in one kernel pass, its output decoded."""
+
+from anonymize.detect.detector import DetectionSettings, Detector
+from anonymize.detect.geometry import to_stored, upright_size
+from anonymize.detect.manifest import Model, ModelEntry, load_foreign, load_packaged, packaged_manifest, read_manifest
+
+__all__ = [
+    "DetectionSettings",
+    "Detector",
+    "Model",
+    "ModelEntry",
+    "load_foreign",
+    "load_packaged",
+    "packaged_manifest",
+    "read_manifest",
+    "to_stored",
+    "upright_size",
+]

@@ -1,0 +1,219 @@
+"""The road of a frame, in order, and the rule that nothing raw gets past it.
+
+    CapturedFrame -> admit -> own -> detect -> track -> hide -> check -> AnonymizedFrame -> release
+
+Read `Engine.process`: whatever fails on the road, the frame is dropped or hidden as a whole, and counted with
+its reason. There is no path that passes the original on. This is the only module that joins the stages.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Final
+
+from anonymize.camera_state import CameraState
+from anonymize.canary import blank_frame, draw_canary
+from anonymize.detect import Detector, Model, load_packaged
+from anonymize.errors import (
+    DetectorBlindError,
+    DetectorError,
+    FrameError,
+    HideError,
+    InterlacedError,
+    TooManyError,
+    UsageError,
+)
+from anonymize.frames import (
+    AnonymizedFrame,
+    CapturedFrame,
+    ColorMatrix,
+    ColorRange,
+    Dropped,
+    PixelFormat,
+    Reason,
+    ReleasedFrame,
+    _seal_anonymized,
+)
+from anonymize.process_guard import forbid_core_dumps
+from anonymize.settings import Settings
+from anonymize.stage_clock import StageClock
+from anonymize.zones import Gate, OpenGate
+
+Outcome = ReleasedFrame | Dropped
+
+MAX_CAMERAS: Final = 16
+REASONS: Final[tuple[tuple[type[Exception], Reason], ...]] = (  # the first that fits
+    (InterlacedError, Reason.INTERLACED),
+    (FrameError, Reason.BAD_FRAME),
+    (TooManyError, Reason.TOO_MANY),
+    (DetectorBlindError, Reason.DETECTOR_BLIND),
+    (DetectorError, Reason.DETECTOR_ERROR),
+    (HideError, Reason.CHECK_FAILED),
+    (Exception, Reason.INTERNAL_ERROR),
+)
+
+
+class Engine:
+    """Finds and hides every face and plate, frame by frame. One engine serves one thread.
+
+    Parameters
+    ----------
+    model : Model or None
+        A network whose bytes were checked; None takes the packaged one.
+    settings : Settings or None
+    in_place : bool
+        Hide in the planes that the caller gives. The caller then keeps that memory untouched until the
+        outcome was written; on a fault the planes are blanked. Without it the engine hides in a copy of its
+        own, and the camera may use its buffer again as soon as `process` returns.
+    threads : int
+        Threads of the network's run.
+    guard_process : bool
+        Forbid core dumps of this process, which would hold raw frames.
+
+    Raises
+    ------
+    ModelError
+        The model is missing, altered or of an unknown layout.
+    """
+
+    def __init__(
+        self,
+        model: Model | None = None,
+        settings: Settings | None = None,
+        *,
+        in_place: bool = False,
+        threads: int = 1,
+        guard_process: bool = True,
+    ) -> None:
+        if threads < 1:
+            raise UsageError(f"threads is {threads}; wanted at least 1")
+        if guard_process:
+            forbid_core_dumps()
+        self.settings = settings or Settings()
+        self.model = model or load_packaged()
+        self.dropped: Counter[Reason] = Counter()
+        self.last_fault = ""
+        self.in_place = in_place
+        self._detector = Detector(self.model, self.settings.detection(), threads=threads)
+        self._gate: Gate = OpenGate()
+        self._cameras: dict[str, CameraState] = {}
+
+    def process(self, captured: CapturedFrame) -> list[Outcome]:
+        """What became of this frame, and of earlier ones that are decided now.
+
+        The planes of the frames returned are valid until `process` is called again; `copy` keeps one.
+        Never raises for what a frame holds; `last_fault` says in words why the last one was refused.
+        """
+        if not isinstance(captured, CapturedFrame):
+            raise UsageError(f"process() was given a {type(captured).__name__}; wanted a CapturedFrame")
+        camera = self._camera(captured.camera)
+        try:
+            if not self._gate.admit(captured):
+                return self._drop(captured, Reason.WITHHELD)
+            return self._gate.release(self._hide(captured, camera))
+        except Exception as fault:
+            self.last_fault = f"{type(fault).__name__}: {fault}"
+            reason = next(reason for kind, reason in REASONS if isinstance(fault, kind))
+            return self._refuse(captured, camera, reason)
+        except BaseException:  # Ctrl-C, SystemExit: nothing raw may stay in the caller's buffer either
+            camera.blank(captured, in_place=self.in_place)
+            raise
+
+    def _hide(self, captured: CapturedFrame, camera: CameraState) -> AnonymizedFrame:
+        """The road between the gate's two questions."""
+        clock = StageClock()
+        frame = camera.own(captured, in_place=self.in_place)
+        clock.stage("copy_ms")
+        if frame.interlaced:
+            raise InterlacedError("an interlaced frame came; wanted progressive ones")
+        self._show_canary(frame, camera)
+        clock.skip()
+        found = self._detector.detect(frame, clock)
+        boxes = camera.follow(found, self._detector.channel, self._detector.px_per_network_px, frame)
+        clock.stage("track_ms")
+        camera.hider.hide(frame.planes, frame.layout, boxes)
+        clock.stage("hide_ms")
+        camera.check_covered(found, frame)
+        camera.hider.check(frame.planes, frame.layout, boxes)
+        clock.stage("check_ms")
+        found_and_hidden = camera.describe()
+        return _seal_anonymized(
+            captured, frame.planes, camera.memory, boxes=found_and_hidden, timings=clock.timings()
+        )
+
+    def _refuse(self, captured: CapturedFrame, camera: CameraState, reason: Reason) -> list[Outcome]:
+        """A frame that could not be hidden box by box: one flat colour as a whole, or nothing."""
+        camera.canary_due_s = min(camera.canary_due_s, 0.0)  # whatever happened, the next frame asks the canary first
+        camera.blank(captured, in_place=self.in_place)
+        if self.settings.on_fault == "drop" or camera.planes is None:
+            return self._drop(captured, reason)
+        self.dropped[reason] += 1
+        whole = _seal_anonymized(captured, camera.planes, camera.memory, hidden_whole=True, reason=reason)
+        return self._gate.release(whole)
+
+    def _drop(self, captured: CapturedFrame, reason: Reason) -> list[Outcome]:
+        self.dropped[reason] += 1
+        return [Dropped(reason, captured.camera)]
+
+    def _show_canary(self, frame: CapturedFrame, camera: CameraState) -> None:
+        """At the first frame of a kind and every `canary_every_s`: ask whether the network still sees."""
+        now_s = time.monotonic()
+        if camera.canary is not None and camera.canary.fits(frame) and now_s < camera.canary_due_s:
+            return
+        if camera.canary is None or not camera.canary.fits(frame):
+            camera.canary = draw_canary(frame, self._detector.network_scale(frame))
+        camera.canary_due_s = 0.0
+        camera.canary.check(self._detector.detect(camera.canary.frame), self._detector.labels)
+        camera.canary_due_s = now_s + self.settings.canary_every_s
+
+    def _camera(self, name: str) -> CameraState:
+        if name not in self._cameras:
+            if len(self._cameras) == MAX_CAMERAS:
+                raise UsageError(f"camera {name!r} is one more than the {MAX_CAMERAS} that one engine serves")
+            self._cameras[name] = CameraState(self.settings)
+        return self._cameras[name]
+
+    def reset(self, camera: str = "front") -> None:
+        """Forget the tracks of a camera: its next frame belongs to another scene or file."""
+        if camera in self._cameras:
+            self._cameras[camera].forget()
+
+    def warm_up(
+        self,
+        *,
+        width: int,
+        height: int,
+        pixel_format: PixelFormat | str,
+        camera: str = "front",
+        line_bytes: tuple[int, ...] | None = None,
+        rotation_deg: int = 0,
+        mirrored: bool = False,
+        color_range: ColorRange = ColorRange.LIMITED,
+        color_matrix: ColorMatrix = ColorMatrix.BT709,
+    ) -> None:
+        """Compile every kernel, allocate every array and find the canary, before the camera starts.
+
+        Parameters
+        ----------
+        width, height : int
+            Of the stored picture, px.
+        line_bytes : tuple of int or None
+            Bytes from line to line of each plane; None: lines follow one another without a gap.
+
+        Raises
+        ------
+        DetectorBlindError
+            The network does not find the canary in this format and size.
+        AnonymizeError
+            Anything else that would have dropped the first frame.
+        """
+        blank = blank_frame(
+            width, height, PixelFormat(pixel_format), line_bytes, camera=camera, rotation_deg=rotation_deg,
+            mirrored=mirrored, color_range=color_range, color_matrix=color_matrix,
+        )  # fmt: skip
+        state = self._camera(camera)
+        for frame in (draw_canary(blank, self._detector.network_scale(blank)).frame, blank):
+            self._hide(frame, state)
+        state.forget()
+        state.memory.revoke()
