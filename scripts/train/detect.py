@@ -1,0 +1,82 @@
+"""The exported network in onnxruntime: picture in, boxes out, by the contract "anonymize-v1"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime
+from boxes import nms
+from network import CLASSES, STRIDES_PX
+from numpy.typing import NDArray
+
+NMS_IOU = 0.5
+PAD_GREY = 114
+SIZE_MULTIPLE_PX = 32
+RAW_LIMIT = 8.0
+
+
+@dataclass
+class Detections:
+    """Boxes (xyxy, px of the picture), confidences 0 to 1 and class numbers."""
+
+    boxes: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    class_id: NDArray[np.int64]
+
+    def at(self, class_id: int, threshold: float) -> NDArray[np.float32]:
+        """Return the boxes of one class from a confidence on."""
+        return self.boxes[(self.class_id == class_id) & (self.confidence >= threshold)]
+
+
+def open_session(model: Path, threads: int = 1) -> Any:
+    """Return a session on the CPU alone."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
+def network_input(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
+    """Return the BGR picture as (1, 3, H, W) RGB / 255, padded below and on the right with grey."""
+    if scale != 1.0:
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        pixels = np.asarray(cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=method), np.uint8)
+    height, width = (-(-side // SIZE_MULTIPLE_PX) * SIZE_MULTIPLE_PX for side in pixels.shape[:2])
+    padded = np.full((height, width, 3), PAD_GREY, np.uint8)
+    padded[: pixels.shape[0], : pixels.shape[1]] = pixels
+    return np.ascontiguousarray(padded[..., ::-1].transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+
+
+def decode(maps: list[NDArray[np.float32]], floor: float) -> Detections:
+    """Return the boxes of all levels from a confidence on, before suppression."""
+    boxes, confidence, class_id = [], [], []
+    for raw, stride in zip(maps, STRIDES_PX, strict=True):
+        score = 1 / (1 + np.exp(-raw[0, : len(CLASSES)]))
+        c, y, x = np.nonzero(score >= floor)
+        sides = stride * np.exp(np.minimum(raw[0, len(CLASSES) :, y, x], RAW_LIMIT))
+        centre = (np.stack([x, y], 1) + 0.5) * stride
+        boxes.append(np.concatenate([centre - sides[:, :2], centre + sides[:, 2:]], 1))
+        confidence.append(score[c, y, x])
+        class_id.append(c)
+    return Detections(
+        np.concatenate(boxes).astype(np.float32),
+        np.concatenate(confidence).astype(np.float32),
+        np.concatenate(class_id).astype(np.int64),
+    )
+
+
+def detect(session: Any, pixels: NDArray[np.uint8], *, scale: float = 1.0, floor: float = 0.05) -> Detections:
+    """Return what the network finds in a BGR picture, suppressed by class."""
+    found = decode(session.run(None, {"images": network_input(pixels, scale)}), floor)
+    keep = [np.zeros(0, np.int64)]
+    for class_id in range(len(CLASSES)):
+        rows = np.flatnonzero(found.class_id == class_id)
+        keep.append(rows[nms(found.boxes[rows], found.confidence[rows], NMS_IOU)])
+    kept = np.concatenate(keep)
+    limit = np.array([pixels.shape[1], pixels.shape[0]] * 2, np.float32)
+    boxes = np.clip(found.boxes[kept] / np.float32(scale), 0, limit)
+    return Detections(boxes, found.confidence[kept], found.class_id[kept])

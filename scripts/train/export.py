@@ -1,0 +1,157 @@
+"""Checkpoint to ONNX, thresholds, manifest entry and model card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+import tomllib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import measure
+import numpy as np
+import onnx
+import settings
+import torch
+from card import card_text, manifest_entry
+from detect import open_session
+from network import CLASSES, STRIDES_PX, Detector, fold, parameter_count
+from torch import nn
+
+OPSET = 17
+AGREEMENT = 2e-3  # largest difference of a raw output between onnxruntime and PyTorch, float32
+HELD_BACK_UNIT = 0.625  # held-back pictures are 640 px where the test ones are about 1024
+
+
+def load_average(config: dict[str, Any], checkpoint: Path) -> tuple[Detector, dict[str, Any]]:
+    """Return the averaged network of a checkpoint and how far it was trained."""
+    document = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    network = Detector(settings.shape(config))
+    network.load_state_dict(document["average"])
+    return network, {"step": document["step"], "used_s": document["used_s"]}
+
+
+def write_onnx(network: nn.Module, target: Path) -> None:
+    """Write the folded network with free height and width."""
+    names = [f"level{stride}" for stride in STRIDES_PX]
+    axes = {"images": {2: "height", 3: "width"}}
+    axes |= {name: {2: f"height_{name}", 3: f"width_{name}"} for name in names}
+    partial = target.with_suffix(".tmp")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the older exporter needs no further package
+        torch.onnx.export(
+            fold(network),
+            (torch.zeros(1, 3, 128, 160),),
+            str(partial),
+            input_names=["images"],
+            output_names=names,
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load(partial)
+    onnx.checker.check_model(model, full_check=True)
+    model.doc_string = ""
+    for node in model.graph.node:
+        node.doc_string = ""
+    onnx.save(model, partial)
+    partial.replace(target)
+
+
+def disagreement(network: nn.Module, model: Path) -> float:
+    """Return the largest raw difference between onnxruntime and PyTorch over several sizes."""
+    session, network = open_session(model), network.eval()
+    rng = np.random.default_rng(7)
+    worst = 0.0
+    for height, width in ((384, 640), (736, 1280), (32, 64), (544, 960)):
+        images = rng.random((1, 3, height, width), np.float32)
+        with torch.no_grad():
+            expected = network(torch.from_numpy(images))
+        for ours, theirs in zip(session.run(None, {"images": images}), expected, strict=True):
+            worst = max(worst, float(np.abs(ours - theirs.numpy()).max()))
+    return worst
+
+
+def median_ms(model: Path, height: int, width: int, runs: int = 30) -> float:
+    """Return the median time of one pass with one thread, in ms."""
+    session = open_session(model)
+    images = np.random.default_rng(7).random((1, 3, height, width), np.float32)
+    times = []
+    for _ in range(runs):
+        begun_s = time.perf_counter()
+        session.run(None, {"images": images})
+        times.append(time.perf_counter() - begun_s)
+    return round(float(np.median(times)) * 1e3, 2)
+
+
+def held_back(model: Path, work: Path, threads: int) -> measure.Found:
+    """Return the detections on the pictures kept out of training."""
+    from pictures import Pack
+
+    pack = Pack(work / "pictures.zip")
+    chosen = [p for p in pack.pictures if p.held_back]
+    return measure.look_at(model, chosen, pack.pixels, threads=threads)
+
+
+def export(config: dict[str, Any], work: Path, run: str, *, folder: Path, threads: int, test: bool) -> dict[str, Any]:
+    """Write weights, manifest entry and card into ``folder``; return the entry's facts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    network, progress = load_average(config, work / run / "checkpoint.pt")
+    staged = work / run / "drive.onnx"
+    write_onnx(network, staged)
+    worst = disagreement(network, staged)
+    if worst > AGREEMENT:
+        raise ValueError(f"onnxruntime and PyTorch differ by {worst:.2e}, wanted at most {AGREEMENT:.0e}, in {staged}")
+    found = held_back(staged, work, threads)
+    aim = config["export"]["false_rate"]
+    thresholds = tuple(measure.choose_threshold(found, c, aim[name], HELD_BACK_UNIT) for c, name in enumerate(CLASSES))
+    facts: dict[str, Any] = {
+        "name": "drive",
+        "sha256": hashlib.sha256(staged.read_bytes()).hexdigest(),
+        "parameters": parameter_count(network),
+        "threshold": dict(zip(CLASSES, thresholds, strict=True)),
+        "disagreement": worst,
+        "progress": progress,
+        "held_back": measure.by_source(found, thresholds, HELD_BACK_UNIT),
+        "time_ms": {f"{w}x{h}": median_ms(staged, h, w) for h, w in ((384, 640), (544, 960), (736, 1280))},
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread",
+    }
+    if test:
+        data = settings.data_folder(config)
+        facts["test"] = measure.measure_test(staged, data, thresholds, scale=1.0, threads=threads)
+        facts["test_half"] = measure.measure_test(staged, data, thresholds, scale=0.5, threads=threads)
+    install(staged, folder, facts)
+    (work / run / "facts.json").write_text(json.dumps(facts, indent=1))
+    return facts
+
+
+def install(staged: Path, folder: Path, facts: dict[str, Any]) -> None:
+    """Put weights, manifest entry and card in their places; the weights last, all atomically."""
+    manifest = folder / "manifest.toml"
+    others = manifest.read_text() if manifest.exists() else ""
+    text = replace_entry(others, facts["name"], manifest_entry(facts))
+    tomllib.loads(text)
+    for path, content in (
+        (folder / "drive.onnx", staged.read_bytes()),
+        (folder / "drive.md", card_text(facts).encode()),
+        (manifest, text.encode()),
+    ):
+        partial = path.with_name(f".{path.name}.tmp")
+        partial.write_bytes(content)
+        partial.replace(path)
+
+
+def replace_entry(text: str, name: str, entry: str) -> str:
+    """Return the manifest with this model's tables replaced, everyone else's untouched."""
+    kept, skipping = [], False
+    for line in text.splitlines():
+        if line.startswith("["):
+            skipping = line.strip("[] ").split(".")[0] == name
+        if not skipping:
+            kept.append(line)
+    head = "\n".join(kept).strip()
+    return (head + "\n\n" if head else "") + entry

@@ -1,0 +1,41 @@
+"""The configuration file, and the places it names."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from network import Shape
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONFIG = Path(__file__).resolve().with_name("config.toml")
+
+
+def read(path: Path = CONFIG) -> dict[str, Any]:
+    """Return the configuration as nested dictionaries."""
+    return tomllib.loads(path.read_text())
+
+
+def data_folder(config: dict[str, Any]) -> Path:
+    """Return the folder of the pictures, which is outside the repository."""
+    return (REPOSITORY / config["paths"]["data"]).resolve()
+
+
+def work_folder(config: dict[str, Any]) -> Path:
+    """Return the folder of packs, teachers' boxes and checkpoints; git ignores it."""
+    folder = REPOSITORY / config["paths"]["work"]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def shape(config: dict[str, Any]) -> Shape:
+    """Return the network's shape."""
+    n = config["network"]
+    return Shape(
+        (n["stem"][0], n["stem"][1]),
+        n["layers_stride4"],
+        (n["channels"][0], n["channels"][1], n["channels"][2]),
+        (n["layers"][0], n["layers"][1], n["layers"][2]),
+        (n["head"][0], n["head"][1], n["head"][2]),
+    )
