@@ -22,6 +22,7 @@ from anonymize.errors import MediaError
 from anonymize.frames import MAX_SIDE_PX, CapturedFrame, PixelFormat, ReleasedFrame
 from anonymize.media import containers
 from anonymize.media.containers import Unpacked
+from anonymize.media.jpeg_check import check_jpeg
 from anonymize.media.metadata import (
     ORIENTATION_TAG,
     TIME_TAGS,
@@ -180,6 +181,8 @@ def _open(content: bytes, camera: str) -> CapturedPicture:
     picture_format = require_format(content[:32])
     unpacked = _UNPACK[picture_format](content)
     _check_size(unpacked.width, unpacked.height)
+    if picture_format is PictureFormat.JPEG:
+        check_jpeg(unpacked.picture)
     try:
         image, facts = _decode(unpacked, picture_format)
         coding = _jpeg_coding(image) if picture_format is PictureFormat.JPEG else None
