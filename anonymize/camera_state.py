@@ -72,12 +72,12 @@ class CameraState:
         """The next frame belongs to another scene: no tracks, no motion, no held colours."""
         self.tracker.forget()
         self.motion.forget()
-        self.hider.forget()
+        self.hider.reset()
 
     def follow(
         self, found: BoxTable, picture: npt.NDArray[np.float32], px_per_network_px: float, frame: CapturedFrame
-    ) -> BoxTable:
-        """All boxes to hide in this frame, px of the stored picture.
+    ) -> None:
+        """Fill `hidden` with all boxes to hide in this frame, px of the stored picture.
 
         Parameters
         ----------
@@ -106,7 +106,11 @@ class CameraState:
         hidden.count = count
         self._leave_out_never(hidden)
         self._add_static(hidden)
-        return hidden
+
+    def hide(self, frame: CapturedFrame) -> None:
+        """Hide the boxes of `hidden` in the frame's planes, in place."""
+        boxes = self.hidden
+        self.hider.hide(frame.planes, frame.layout, boxes.boxes, boxes.class_ids, boxes.track_ids, boxes.count)
 
     def _strong_only(self, found: BoxTable) -> BoxTable:
         rows = np.flatnonzero(found.strong[: found.count])

@@ -130,12 +130,12 @@ class Engine:
         self._show_canary(frame, camera)
         clock.skip()
         found = self._detector.detect(frame, clock)
-        boxes = camera.follow(found, self._detector.channel, self._detector.px_per_network_px, frame)
+        camera.follow(found, self._detector.channel, self._detector.px_per_network_px, frame)
         clock.stage("track_ms")
-        camera.hider.hide(frame.planes, frame.layout, boxes)
+        camera.hide(frame)
         clock.stage("hide_ms")
         camera.check_covered(found, frame)
-        camera.hider.check(frame.planes, frame.layout, boxes)
+        camera.hider.check(frame.planes)
         clock.stage("check_ms")
         found_and_hidden = camera.describe()
         return _seal_anonymized(
@@ -162,7 +162,7 @@ class Engine:
         if camera.canary is not None and camera.canary.fits(frame) and now_s < camera.canary_due_s:
             return
         if camera.canary is None or not camera.canary.fits(frame):
-            camera.canary = draw_canary(frame, self._detector.network_scale(frame))
+            camera.canary = draw_canary(frame, self._detector.size_for(frame).scale)
         camera.canary_due_s = 0.0
         camera.canary.check(self._detector.detect(camera.canary.frame), self._detector.labels)
         camera.canary_due_s = now_s + self.settings.canary_every_s
@@ -213,7 +213,7 @@ class Engine:
             mirrored=mirrored, color_range=color_range, color_matrix=color_matrix,
         )  # fmt: skip
         state = self._camera(camera)
-        for frame in (draw_canary(blank, self._detector.network_scale(blank)).frame, blank):
+        for frame in (draw_canary(blank, self._detector.size_for(blank).scale).frame, blank):
             self._hide(frame, state)
         state.forget()
         state.memory.revoke()
