@@ -56,7 +56,7 @@ class Canvases:
     def __init__(self, pack: Pack, config: dict[str, Any]) -> None:
         self.pack = pack
         self.seed = int(config["seed"])
-        self.options = config["crops"]
+        self.options = dict(config["crops"])
         self.pictures = [p for p in pack.pictures if not p.held_back]
         weight = np.array([self.options["source_weight"].get(p.source, 0.0) for p in self.pictures])
         self.share = np.cumsum(weight / weight.sum())
@@ -66,6 +66,10 @@ class Canvases:
             for box, c, i in zip(p.boxes, p.class_id, p.ignore, strict=True)
             if c == FACE and not i and min(box[2] - box[0], box[3] - box[1]) >= 18
         ]
+
+    def calm_down(self) -> None:
+        """Change to the options of the schedule's end: canvases nearer to real pictures."""
+        self.options |= self.options["late"]
 
     def make(self, number: int) -> tuple[Pixels, list[Row]]:
         """Return the canvas (side, side, 3), RGB, and its rows."""

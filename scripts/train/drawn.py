@@ -31,7 +31,8 @@ def write(pixels: Pixels, text: str, area: tuple[int, int, int, int], colour: Co
     """Draw the text so that it fills the area (x0, y0, x1, y1)."""
     font = FONTS[int(rng.integers(len(FONTS)))]
     x0, y0, x1, y1 = area
-    scale, thickness = 2.0, int(rng.integers(3, 9))
+    coarse = rng.random() < 0.15  # characters of a few large dots
+    scale, thickness = (0.35, 1) if coarse else (2.0, int(rng.integers(3, 9)))
     (width, height), base = cv2.getTextSize(text, font, scale, thickness)
     patch = np.zeros((height + base + thickness, width + thickness), np.uint8)
     cv2.putText(patch, text, (thickness // 2, height + thickness // 2), font, scale, 255, thickness, cv2.LINE_AA)
@@ -40,7 +41,7 @@ def write(pixels: Pixels, text: str, area: tuple[int, int, int, int], colour: Co
     if len(rows) == 0 or x1 - x0 < 2 or y1 - y0 < 2:
         return
     patch = patch[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    patch = cv2.resize(patch, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
+    patch = cv2.resize(patch, (x1 - x0, y1 - y0), interpolation=cv2.INTER_NEAREST if coarse else cv2.INTER_AREA)
     alpha = patch[..., None].astype(np.float32) / 255
     region = pixels[y0:y1, x0:x1]
     region[:] = (region * (1 - alpha) + np.array(colour, np.float32) * alpha).astype(np.uint8)

@@ -147,16 +147,14 @@ def sign_hits(found: Found, thresholds: tuple[float, float]) -> dict[str, float]
 
 def choose_threshold(found: Found, class_id: int, false_rate: float, unit: float) -> float:
     """Return the lowest threshold whose false rate on the held-back pictures is not above the aim."""
-    best = 0.9
-    for threshold in np.arange(0.85, 0.09, -0.01):
+    for threshold in np.arange(0.10, 0.90, 0.01):
         count = Tally()
         for picture, detections in found:
             if class_id in picture.labelled:
                 count += tally(picture, detections.at(class_id, threshold), class_id, unit)
-        if count.masks and count.false / count.masks > false_rate:
+        if count.false <= false_rate * count.masks:
             break
-        best = float(threshold)
-    return round(best, 2)
+    return round(float(threshold), 2)
 
 
 def table(report: dict[str, dict[str, Any]]) -> str:

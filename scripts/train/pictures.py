@@ -173,3 +173,16 @@ def merge_teachers(pictures: list[Picture], files: list[Path]) -> None:
                 rows = [r for r in rows_of(picture) if r[1] != class_id]
                 set_boxes(picture, rows + [(r[0], r[1], r[2]) for r in entry["rows"]])
                 picture.labelled = tuple(sorted({*picture.labelled, class_id}))
+
+
+def drop_reviewed(pictures: list[Picture], file: Path) -> None:
+    """Drop the ignore boxes that a person saw to be no face: hard negatives from now on."""
+    seen = json.loads(file.read_text())
+    for picture in pictures:
+        known = np.array(seen.get(picture.name, []), np.float32).reshape(-1, 4)
+        if len(known):
+            gone = [
+                r[1] == FACE and r[2] and bool((np.abs(known - np.array(r[0])) < 1).all(axis=1).any())
+                for r in rows_of(picture)
+            ]
+            set_boxes(picture, [r for r, drop in zip(rows_of(picture), gone, strict=True) if not drop])

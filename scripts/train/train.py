@@ -22,6 +22,7 @@ from network import Detector
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
+NOT_FACES = Path(__file__).resolve().with_name("reviewed_not_faces.json")
 Sample = tuple[Tensor, list[Row]]
 
 
@@ -30,6 +31,7 @@ class CanvasStream(IterableDataset[Sample]):
 
     def __init__(self, config: dict[str, Any], work: Path, start: int, batch: int) -> None:
         self.config, self.work, self.start, self.batch = config, work, start, batch
+        self.fraction = torch.zeros(1).share_memory_()  # of the schedule, told to the workers
 
     def __iter__(self) -> Iterator[Sample]:
         cv2.setNumThreads(1)
@@ -38,6 +40,8 @@ class CanvasStream(IterableDataset[Sample]):
         canvases = Canvases(load_pack(self.work), self.config)
         number = self.start + index * self.batch
         while True:
+            if float(self.fraction) >= self.config["crops"]["late"]["from_fraction"]:
+                canvases.calm_down()
             for k in range(self.batch):
                 pixels, rows = canvases.make(number + k)
                 yield torch.from_numpy(pixels), rows
@@ -48,6 +52,7 @@ def load_pack(work: Path) -> pictures.Pack:
     """Return the pictures with what all teachers said so far."""
     pack = pictures.Pack(work / "pictures.zip", keep=True)
     pictures.merge_teachers(pack.pictures, [work / "faces.json", work / "plates.json"])
+    pictures.drop_reviewed(pack.pictures, NOT_FACES)
     return pack
 
 
@@ -180,6 +185,7 @@ def train(config: dict[str, Any], work: Path, run: str) -> None:
             saved_s = time.monotonic()
         if over:
             break
+        stream.fraction.fill_(state.fraction())
         rate = state.set_rate()
         for name, value in train_step(state, images, targets).items():
             sums[name] = sums.get(name, 0.0) + value / 50
