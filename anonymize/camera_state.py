@@ -12,7 +12,7 @@ from anonymize.canary import Canary
 from anonymize.detect import to_stored, upright_size
 from anonymize.errors import FrameError, HideError, TooManyError
 from anonymize.frames import Box, CapturedFrame, FormatLayout, FrameMemory, Label, Origin, Planes
-from anonymize.hide import Hider
+from anonymize.hide.hider import Hider
 from anonymize.settings import Settings
 from anonymize.track import CameraMotion, Tracker
 
@@ -75,7 +75,11 @@ class CameraState:
         self.hider.reset()
 
     def follow(
-        self, found: BoxTable, picture: npt.NDArray[np.float32], px_per_network_px: float, frame: CapturedFrame
+        self,
+        found: BoxTable,
+        picture: npt.NDArray[np.float32],
+        px_per_network_px: tuple[float, float],
+        frame: CapturedFrame,
     ) -> None:
         """Fill `hidden` with all boxes to hide in this frame, px of the stored picture.
 
@@ -85,13 +89,14 @@ class CameraState:
             Detections, px of the upright picture.
         picture : (H, W) float32
             One channel of the network's input, for the camera's motion.
-        px_per_network_px : float
+        px_per_network_px : (float, float)
+            Across, down.
         frame : CapturedFrame
         """
         size = upright_size(frame.width, frame.height, frame.rotation_deg)
         if self.settings.tracking:
             shift_x, shift_y = self.motion.shift(picture)
-            shift = (shift_x * px_per_network_px, shift_y * px_per_network_px)
+            shift = (shift_x * px_per_network_px[0], shift_y * px_per_network_px[1])
             followed = self.tracker.step(found, float(frame.pts * frame.time_base), shift=shift, size=size)
         else:
             followed = self._strong_only(found)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from anonymize.detect import DetectionSettings
 from anonymize.errors import UsageError
 from anonymize.frames import Label
 from anonymize.hide import Styles
+
+DEFAULT_GROWTH: Final = Styles().growth
 
 Area = tuple[float, float, float, float]
 
@@ -96,7 +98,10 @@ class Settings:
         lines = [f"{label}s are not looked for" for label in (Label.FACE, Label.PLATE) if label not in self.classes]
         lines += [f"threshold for {label}s set to {value}" for label, value in sorted((self.thresholds or {}).items())]
         lines += [f"boxes centred in {area} are not hidden" for area in self.never]
-        lines += [f"weak style: {line}" for line in self.styles.weaknesses()]
+        styles = {Label.FACE: self.styles.face, Label.PLATE: self.styles.plate}
+        lines += [f"{label}s are hidden by {style}, a weaker style" for label, style in styles.items() if style.weak]
+        if self.styles.growth < DEFAULT_GROWTH:
+            lines.append(f"boxes are grown {self.styles.growth} times instead of {DEFAULT_GROWTH}")
         return lines
 
 

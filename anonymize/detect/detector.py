@@ -1,0 +1,142 @@
+"""From a frame to boxes: preprocess, network, decode, on arrays that are allocated once for a kind of frame."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from anonymize.boxes import CLASS_IDS, BoxTable
+from anonymize.detect.adapters import make_adapter
+from anonymize.detect.candidates import Candidates
+from anonymize.detect.geometry import InputGeometry, upright_size
+from anonymize.detect.input_size import NetworkSize, network_size
+from anonymize.detect.manifest import Model
+from anonymize.detect.preprocess import Preprocessor
+from anonymize.detect.session import BoundNetwork, NetworkSession
+from anonymize.errors import UsageError
+from anonymize.frames import CapturedFrame, Label
+
+MAX_KINDS: Final = 8  # kinds of frames (size, format, orientation) whose arrays are kept
+WEAK_SHARE: Final = 0.5  # of a threshold: from there on a find keeps a track alive
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionSettings:
+    """What is looked for and how finely; see `anonymize.settings.Settings`."""
+
+    thresholds: Mapping[Label, float]
+    classes: frozenset[Label]
+    scope_px: int
+    keep_px: int
+    max_long_side_px: int | None
+
+
+class StageListener(Protocol):
+    """Is told when a stage has ended."""
+
+    def stage(self, name: str) -> None:
+        """The stage `name` ended now."""
+
+
+class Detector:
+    """One network and the arrays around it. Not for two threads at once.
+
+    Attributes
+    ----------
+    labels : tuple of Label
+        The classes that are looked for and that the network knows.
+    thresholds : mapping of Label to probability
+        In force.
+    channel : (H, W) float32
+        The green channel of the last picture as the network saw it, upright, without padding.
+    px_per_network_px : (float, float)
+        Of the last picture, across and down: they differ by the rounding to whole px.
+    """
+
+    def __init__(self, model: Model, settings: DetectionSettings, *, threads: int = 1) -> None:
+        entry = model.entry
+        self.labels = tuple(label for label in entry.labels if label in settings.classes)
+        if not self.labels:
+            raise UsageError(f"model {entry.name!r} knows {', '.join(entry.labels)}; wanted {settings.classes}")
+        self.thresholds = {label: settings.thresholds.get(label, entry.threshold[label]) for label in self.labels}
+        self._floors = {label: WEAK_SHARE * threshold for label, threshold in self.thresholds.items()}
+        self._entry, self._settings = entry, settings
+        self._session = NetworkSession(model, threads=threads)
+        self._adapter = make_adapter(entry, self._session.output_names)
+        self._kinds: OrderedDict[tuple[object, ...], tuple[InputGeometry, Preprocessor, BoundNetwork]] = OrderedDict()
+        self._candidates = Candidates()
+        self._found = BoxTable()
+        self._strong_from = np.full(len(CLASS_IDS), np.inf, np.float32)
+        for label, threshold in self.thresholds.items():
+            self._strong_from[CLASS_IDS[label]] = threshold
+        self.channel: npt.NDArray[np.float32] = np.zeros((0, 0), np.float32)
+        self.px_per_network_px = (1.0, 1.0)
+
+    def size_for(self, frame: CapturedFrame) -> NetworkSize:
+        """The network's input size for frames of this size and orientation."""
+        width, height = upright_size(frame.width, frame.height, frame.rotation_deg)
+        return network_size(
+            width,
+            height,
+            scope_px=self._settings.scope_px,
+            keep_px=self._settings.keep_px,
+            multiple=self._entry.size_multiple,
+            max_long_side=self._settings.max_long_side_px,
+        )
+
+    def detect(self, frame: CapturedFrame, clock: StageListener | None = None) -> BoxTable:
+        """Faces and plates of one frame, strongest first, px of the upright picture.
+
+        The table is overwritten by the next call. It also holds weak finds (from half the threshold on):
+        `strong` tells them apart.
+
+        Raises
+        ------
+        DetectorError
+            The runtime failed or gave NaN.
+        TooManyError
+            More candidates or objects than there is room for.
+        """
+        geometry, preprocessor, network = self._kind(frame)
+        preprocessor.fill(frame, network.input)
+        if clock is not None:
+            clock.stage("preprocess_ms")
+        network.run()
+        if clock is not None:
+            clock.stage("network_ms")
+        size = geometry.size
+        self.channel = network.input[0, 1, : size.picture_height, : size.picture_width]
+        width, height = geometry.upright_size
+        self.px_per_network_px = (width / size.picture_width, height / size.picture_height)
+        self._candidates.clear()
+        self._adapter.decode(network.outputs, self._floors, self._candidates)
+        self._candidates.suppress(self._entry.nms_iou, self.px_per_network_px, self._found)
+        found = self._found
+        rows = slice(0, found.count)
+        found.strong[rows] = found.scores[rows] >= self._strong_from[found.class_ids[rows]]
+        if clock is not None:
+            clock.stage("decode_ms")
+        return found
+
+    def _kind(self, frame: CapturedFrame) -> tuple[InputGeometry, Preprocessor, BoundNetwork]:
+        key = (
+            frame.width, frame.height, frame.pixel_format, frame.rotation_deg, frame.mirrored,
+            frame.color_range, frame.color_matrix,
+        )  # fmt: skip
+        kind = self._kinds.get(key)
+        if kind is None:
+            size = self.size_for(frame)
+            geometry = InputGeometry(frame.width, frame.height, frame.rotation_deg, frame.mirrored, size)
+            shapes = self._adapter.output_shapes(size.height, size.width)
+            network = self._session.bind(size.height, size.width, shapes)
+            preprocessor = Preprocessor(frame, geometry, self._entry, network.input)
+            kind = self._kinds[key] = (geometry, preprocessor, network)
+            if len(self._kinds) > MAX_KINDS:
+                self._kinds.popitem(last=False)
+        self._kinds.move_to_end(key)
+        return kind
