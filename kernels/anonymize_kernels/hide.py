@@ -442,22 +442,22 @@ def _compute_cells(plane, at, scratch, i):
     """Colour each cell by its mean and the noise; a remembered track keeps the cells of its first frame."""
     rect, channels, slot = scratch.areas.local[i], at.channels, scratch.memory.slots[i]
     cells, held, noise = scratch.colours.cells[i], scratch.memory.cells, scratch.colours.noise[i]
-    width = rect[2] - rect[0]
+    width, rows = rect[2] - rect[0], rect[3] - rect[1]
+    if width <= 0:
+        return  # outside the frame: nothing to remember
     for cell in range(CELLS):
-        first, last = rect[0] + width * cell // CELLS, rect[0] + width * (cell + 1) // CELLS
-        pixels = (last - first) * (rect[3] - rect[1])
+        first = rect[0] + width * cell // CELLS
+        last = max(rect[0] + width * (cell + 1) // CELLS, first + 1)
         for c in range(channels):
             sample = at.first_sample + c
             if slot >= 0 and held[slot, cell, sample] != UNKNOWN:
                 cells[cell, sample] = held[slot, cell, sample]
                 continue
-            mean = np.int64(scratch.colours.solid[sample])
-            if pixels > 0:
-                total = np.int64(0)
-                for y in range(rect[1], rect[3]):
-                    for s in range(first * channels + c, last * channels + c, channels):
-                        total += np.int64(plane[y, s])
-                mean = (total + pixels // 2) // pixels
+            total = np.int64(rows * (last - first) // 2)
+            for y in range(rect[1], rect[3]):
+                for s in range(first * channels + c, last * channels + c, channels):
+                    total += np.int64(plane[y, s])
+            mean = total // (rows * (last - first))
             cells[cell, sample] = min(max(mean + noise[cell, sample], 0), at.peak)
             if slot >= 0:
                 held[slot, cell, sample] = cells[cell, sample]
