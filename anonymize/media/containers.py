@@ -372,6 +372,29 @@ def _tiff_directory(content: bytes) -> tuple[set[int], bool]:
     return tags, following != 0
 
 
+def add_exif_directory(tiff: bytes, texts: dict[int, str]) -> bytes:
+    """A little-endian classic TIFF of one page with an Exif directory of `texts` (tag: ASCII) put to its end.
+
+    Pillow and libtiff write one into uncompressed files only ("Error setting from dictionary", Pillow 13).
+    """
+    (start,) = struct.unpack_from("<I", tiff, 4)
+    (count,) = struct.unpack_from("<H", tiff, start)
+    entries = [tiff[start + 2 + 12 * index : start + 14 + 12 * index] for index in range(count)]
+    place = len(tiff) + len(tiff) % 2
+    text_place = place + 2 + 12 * len(texts) + 4
+    inner, strings = struct.pack("<H", len(texts)), b""
+    for tag, text in sorted(texts.items()):
+        value = text.encode("ascii") + b"\0"
+        inner += struct.pack("<HHI", tag, 2, len(value))
+        inner += value.ljust(4, b"\0") if len(value) <= 4 else struct.pack("<I", text_place + len(strings))
+        strings += value + bytes(len(value) % 2) if len(value) > 4 else b""
+    inner += bytes(4) + strings
+    entries.append(struct.pack("<HHII", 0x8769, 4, 1, place))
+    entries.sort(key=lambda entry: int.from_bytes(entry[:2], "little"))
+    main = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return tiff[:4] + struct.pack("<I", place + len(inner)) + tiff[8:].ljust(place - 8, b"\0") + inner + main
+
+
 def unpack_bmp(content: bytes) -> Unpacked:
     """The picture of a BMP file; bytes after it are not looked at by the decoder."""
     if len(content) < 26:

@@ -22,7 +22,8 @@ _DPI_LIMIT: Final = 100_000.0
 MAX_PROFILE_BYTES: Final = 8 << 20
 
 ORIENTATION_TAG: Final = 0x0112
-_EXIF_IFD, _GPS_IFD, _MAKER_NOTE = 0x8769, 0x8825, 0x927C
+EXIF_IFD: Final = 0x8769
+_GPS_IFD, _MAKER_NOTE = 0x8825, 0x927C
 _SERIAL_NUMBERS: Final = frozenset(
     {0xA431, 0xA435, 0xC62F, 0xA420, 0xA430}
 )  # body, lens, camera, unique id, owner
@@ -39,7 +40,7 @@ TIME_TAGS: Final[dict[str, tuple[int, int, int]]] = {
     "digitized": (0x9004, 0x9292, 0x9012),
     "changed": (0x0132, 0x9290, 0x9010),
 }
-_KEPT_TAGS: Final = frozenset({ORIENTATION_TAG, _EXIF_IFD}.union(*TIME_TAGS.values()))
+_KEPT_TAGS: Final = frozenset({ORIENTATION_TAG, EXIF_IFD}.union(*TIME_TAGS.values()))
 
 # Orientation of EXIF → (mirrored, rotation_deg) as `CapturedFrame` means them.
 TURNS: Final[dict[int, tuple[bool, int]]] = {
@@ -162,8 +163,8 @@ def _read_exif(block: bytes) -> ExifFacts:
         return ExifFacts(dropped=("EXIF that cannot be read",))
     main, next_offset = _read_ifd(block, struct.unpack_from(order + "I", block, 4)[0], order)
     tags = dict(main)
-    if _EXIF_IFD in main:
-        offset = struct.unpack(order + "I", main[_EXIF_IFD][2][:4])[0]
+    if EXIF_IFD in main:
+        offset = struct.unpack(order + "I", main[EXIF_IFD][2][:4])[0]
         # A damaged Exif IFD must not cost the orientation, which stands in IFD0.
         try:
             tags = {**_read_ifd(block, offset, order)[0], **main}

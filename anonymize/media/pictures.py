@@ -24,6 +24,7 @@ from anonymize.media import containers
 from anonymize.media.containers import Unpacked
 from anonymize.media.jpeg_check import check_jpeg
 from anonymize.media.metadata import (
+    EXIF_IFD,
     ORIENTATION_TAG,
     TIME_TAGS,
     TURNS,
@@ -36,6 +37,7 @@ from anonymize.media.metadata import (
 )
 from anonymize.media.output import check_target, require_released, write_whole
 from anonymize.media.sniff import PictureFormat, read_input, require_format
+from anonymize.media.tiff_check import check_tiff
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -163,6 +165,8 @@ def encode_picture(
     try:
         image = Image.fromarray(np.ascontiguousarray(pixels))
         image.save(stream, format=wanted.value, **_encoding(metadata, wanted, gray=pixels.ndim == 2))
+        if wanted is PictureFormat.TIFF and (times := _exif_tags(metadata)[1]):
+            return containers.add_exif_directory(stream.getvalue(), times)
     except Exception as error:
         raise MediaError(f"the picture cannot be written as {wanted}: {_reason(error)}") from error
     return stream.getvalue()
@@ -240,10 +244,12 @@ def _check_size(width: int, height: int) -> None:
 
 def _decode(unpacked: Unpacked, picture_format: PictureFormat) -> tuple[Image.Image, ExifFacts]:
     """The decoded picture, and what its EXIF says. The decoder's class is called, so nothing is guessed."""
-    image: Image.Image = _decoder(picture_format)(io.BytesIO(unpacked.picture))
+    image: Any = _decoder(picture_format)(io.BytesIO(unpacked.picture))
     _check_size(*image.size)
     if getattr(image, "n_frames", 1) != 1:
         raise MediaError(f"holds {getattr(image, 'n_frames', 1)} pictures; wanted one")
+    if picture_format is PictureFormat.TIFF:
+        check_tiff(unpacked.picture, image.tag_v2, 8 * MAX_PICTURE_PX)
     facts = read_exif(unpacked.exif) if unpacked.exif else ExifFacts()
     size = image.size
     image.load()
@@ -376,8 +382,9 @@ def _encoding(metadata: PictureMetadata, wanted: PictureFormat, *, gray: bool) -
         options["dpi"] = metadata.dpi
     if wanted is PictureFormat.BMP:
         return options
-    if (exif := _build_exif(metadata)) is not None:
-        options["exif"] = exif
+    main, times = _exif_tags(metadata)
+    if main or (times and wanted is not PictureFormat.TIFF):
+        options["exif"] = _build_exif(main, {} if wanted is PictureFormat.TIFF else times)
     if metadata.icc_profile is not None:
         options["icc_profile"] = metadata.icc_profile
     if wanted is PictureFormat.JPEG:
@@ -402,11 +409,9 @@ def _jpeg_options(coding: JpegCoding | None, *, gray: bool) -> dict[str, Any]:
     return options if gray else options | {"subsampling": coding.subsampling}
 
 
-def _build_exif(metadata: PictureMetadata) -> bytes | None:
-    """A fresh EXIF block of orientation and times, or None where there is nothing to say."""
-    from PIL import Image
-
-    main: dict[int, Any] = {}
+def _exif_tags(metadata: PictureMetadata) -> tuple[dict[int, int | str], dict[int, str]]:
+    """The tags of the main directory and of the Exif directory: orientation and times, nothing else."""
+    main: dict[int, int | str] = {}
     times: dict[int, str] = {}
     if metadata.orientation != 1:
         main[ORIENTATION_TAG] = metadata.orientation
@@ -419,10 +424,15 @@ def _build_exif(metadata: PictureMetadata) -> bytes | None:
             times[subseconds_tag] = time.subseconds
         if time.offset is not None:
             times[offset_tag] = time.offset
-    if not main and not times:
-        return None
+    return main, times
+
+
+def _build_exif(main: dict[int, int | str], times: dict[int, str]) -> bytes:
+    """A fresh EXIF block."""
+    from PIL import Image
+
     exif = Image.Exif()
     exif.update(main)
     if times:
-        exif.get_ifd(0x8769).update(times)
+        exif.get_ifd(EXIF_IFD).update(times)
     return exif.tobytes()

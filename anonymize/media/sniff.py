@@ -115,7 +115,7 @@ def read_input(path: Path) -> tuple[bytes, FileIdentity]:
     if not content:
         raise MediaError(f"is empty (0 bytes); {_WANTED}")
     if len(content) > MAX_FILE_BYTES:
-        raise MediaError(f"holds more than {MAX_FILE_BYTES:,} bytes; wanted at most that")
+        raise MediaError(f"grew to more than {MAX_FILE_BYTES:,} bytes while it was read; wanted at most that")
     return content, identity
 
 
@@ -123,19 +123,26 @@ def _read(path: Path, size: int) -> tuple[bytes, FileIdentity]:
     try:
         # Without O_NONBLOCK, opening a pipe would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as stream:
+        try:
             status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no plain file (a pipe or device)"
-                raise MediaError(f"is {kind}; wanted a file")
-            if status.st_size > MAX_FILE_BYTES and size > HEADER_BYTES:
-                raise MediaError(f"holds {status.st_size:,} bytes; wanted at most {MAX_FILE_BYTES:,}")
-            return stream.read(size), FileIdentity.of(status)
+            _check_plain(status, size)
+            with os.fdopen(descriptor, "rb", closefd=False) as stream:
+                return stream.read(size), FileIdentity.of(status)
+        finally:
+            os.close(descriptor)
     except MediaError:
         raise
     except (OSError, ValueError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         raise MediaError(f"cannot be read: {reason}; wanted a readable file") from error
+
+
+def _check_plain(status: os.stat_result, size: int) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no plain file (a pipe or device)"
+        raise MediaError(f"is {kind}; wanted a file")
+    if size > HEADER_BYTES and status.st_size > MAX_FILE_BYTES:
+        raise MediaError(f"holds {status.st_size:,} bytes; wanted at most {MAX_FILE_BYTES:,}")
 
 
 def _describe(header: bytes) -> str:
