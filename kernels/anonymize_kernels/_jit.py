@@ -1,0 +1,57 @@
+"""How kernels are compiled: without the interpreter's lock, and kept on disk only in a folder that is ours alone.
+
+numba's cache is pickled code, so who can write there runs code in our process (SAFETY 17). The application names
+the folder in NUMBA_CACHE_DIR before the first kernel is imported; without it nothing is kept.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numba
+
+
+def is_private_folder(folder: str | os.PathLike[str]) -> bool:
+    """True if `folder` is a directory of this user with mode 0700, and no link."""
+    try:
+        found = os.lstat(folder)
+    except (OSError, ValueError):
+        return False
+    ours = found.st_uid == os.geteuid()
+    return ours and stat.S_ISDIR(found.st_mode) and found.st_mode & 0o777 == 0o700
+
+
+def _private_cache_folder() -> str | None:
+    """The absolute folder that NUMBA_CACHE_DIR names, if it may be used."""
+    named = os.environ.get("NUMBA_CACHE_DIR", "")
+    return str(Path(named).absolute()) if named and is_private_folder(named) else None
+
+
+_CACHE_FOLDER = _private_cache_folder()
+CACHE = _CACHE_FOLDER is not None
+if CACHE:  # numba reads the variable when it is imported, which may be before the application set it
+    numba.config.CACHE_DIR = _CACHE_FOLDER
+
+kernel = numba.njit(nogil=True, cache=CACHE)
+# for the inner part of a kernel that must see its caller's constants (a stride of 3 is then compiled as one)
+inlined = numba.njit(nogil=True, cache=CACHE, forceinline=True)
+
+
+def compile_only(dispatcher: Any, signatures: Iterable[Any]) -> None:
+    """Compile a kernel for these signatures and for no other: an unknown type raises instead of compiling.
+
+    Any-layout signatures take contiguous, padded and reversed arrays; a read-only one takes writable arrays too.
+    Does nothing with the JIT off.
+    """
+    if numba.config.DISABLE_JIT:
+        return
+    missing = [tuple(signature) for signature in signatures if tuple(signature) not in dispatcher.signatures]
+    if missing:
+        dispatcher.disable_compile(False)
+        for signature in missing:
+            dispatcher.compile(signature)
+    dispatcher.disable_compile()
