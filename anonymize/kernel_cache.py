@@ -18,10 +18,9 @@ def use_kernel_cache(folder: Path | None = None) -> Path | None:
     Returns
     -------
     Path or None
-        The folder in use; None where it cannot be made or is not this user's alone: then nothing is kept.
+        The folder in use; None where it cannot be made, is not this user's alone, or kernels were loaded before:
+        then nothing is kept.
     """
-    from anonymize_kernels._jit import is_private_folder
-
     chosen = folder or _default_folder()
     if chosen is None:
         return None
@@ -29,10 +28,13 @@ def use_kernel_cache(folder: Path | None = None) -> Path | None:
         chosen.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
         return None
-    if not is_private_folder(chosen):
-        return None
-    os.environ["NUMBA_CACHE_DIR"] = str(chosen)
-    return chosen
+    os.environ["NUMBA_CACHE_DIR"] = str(chosen)  # read once, when the kernels are imported
+    from anonymize_kernels import _jit
+
+    if _jit.CACHE and _jit.is_private_folder(chosen):
+        return chosen
+    del os.environ["NUMBA_CACHE_DIR"]
+    return None
 
 
 def _default_folder() -> Path | None:

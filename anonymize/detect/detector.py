@@ -103,7 +103,7 @@ class Detector:
             More candidates or objects than there is room for.
         """
         geometry, preprocessor, network = self._kind(frame)
-        preprocessor.fill(frame, network.input)
+        preprocessor.fill(frame)
         if clock is not None:
             clock.stage("preprocess_ms")
         network.run()

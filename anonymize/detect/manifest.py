@@ -33,6 +33,8 @@ class ModelEntry:
     ----------
     mean, std : three floats, 0 to 255 units
         The network sees `(channel - mean) / std`, in the order of `channel_order`.
+    pad : three floats, 0 to 255 units
+        What lies in the input beside the picture.
     threshold : mapping of label to probability
     measured : mapping
         Rates and the command that gave them, as the model's makers wrote them.
@@ -46,6 +48,7 @@ class ModelEntry:
     channel_order: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    pad: tuple[float, float, float]
     size_multiple: int
     nms_iou: float
     threshold: Mapping[Label, float]
@@ -93,6 +96,7 @@ def _entry(name: str, table: Any, path: Path) -> ModelEntry:
             channel_order=str(table.get("channel_order", "rgb")),
             mean=_triple(table.get("mean", (0.0, 0.0, 0.0))),
             std=_triple(table.get("std", (1.0, 1.0, 1.0))),
+            pad=_triple(table.get("pad", (0.0, 0.0, 0.0))),
             size_multiple=int(table.get("size_multiple", 32)),
             nms_iou=float(table.get("nms_iou", 0.5)),
             threshold={Label(label): float(value) for label, value in table["threshold"].items()},
@@ -125,7 +129,7 @@ def _check_entry(entry: ModelEntry, path: Path) -> None:
         wrong = f"labels {entry.labels}; wanted face, plate or both"
     elif set(entry.threshold) != set(entry.labels) or not all(0 < t < 1 for t in entry.threshold.values()):
         wrong = f"threshold {dict(entry.threshold)}; wanted one in (0, 1) for each label"
-    elif not all(map(math.isfinite, entry.mean + entry.std)) or 0.0 in entry.std:
+    elif not all(map(math.isfinite, entry.mean + entry.std + entry.pad)) or 0.0 in entry.std:
         wrong = f"mean {entry.mean} and std {entry.std}; wanted finite numbers and no std of 0"
     elif entry.size_multiple < 1 or not 0 < entry.nms_iou < 1:
         wrong = f"size_multiple {entry.size_multiple}, nms_iou {entry.nms_iou}; wanted ≥ 1 and in (0, 1)"
