@@ -216,6 +216,7 @@ def _text(tags: _Ifd, tag: int) -> str | None:
 
 
 def _time(moment: str | None, subseconds: str | None, offset: str | None) -> ExifTime | None:
+    """The time, without the parts that are of another form."""
     if moment is None or not _MOMENT.fullmatch(moment):
         return None
     keep_subseconds = subseconds is not None and _SUBSECONDS.fullmatch(subseconds)
