@@ -59,6 +59,9 @@ class Detector:
     """
 
     def __init__(self, model: Model, settings: DetectionSettings, *, threads: int = 1) -> None:
+        from anonymize_kernels import decode
+
+        decode.compile_all()
         entry = model.entry
         self.labels = tuple(label for label in entry.labels if label in settings.classes)
         if not self.labels:
