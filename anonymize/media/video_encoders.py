@@ -42,7 +42,7 @@ class Encoder:
 _NO_SEI: Final = (("a53cc", "0"), ("udu_sei", "0"))
 ENCODERS: Final[dict[str, Encoder]] = {
     "h264": Encoder("libx264", "crf", 20, "preset", "veryfast", _NO_SEI, even_sizes=True),
-    "hevc": Encoder("libx265", "crf", 22, "preset", "veryfast", _NO_SEI, even_sizes=True),
+    "hevc": Encoder("libx265", "crf", 22, "preset", "superfast", _NO_SEI, even_sizes=True),
     "av1": Encoder("libsvtav1", "crf", 30, "preset", "10", even_sizes=True),
     "vp9": Encoder(
         "libvpx-vp9", "crf", 30, "cpu-used", "6", (("b", "0"), ("deadline", "realtime"), ("row-mt", "1"))
@@ -138,7 +138,9 @@ def add_video_stream(output: OutputContainer, key: str, facts: VideoFacts, quali
     if facts.sample_aspect_ratio:
         codec.sample_aspect_ratio = facts.sample_aspect_ratio
     codec.thread_count = quality.threads
-    if encoder.reorders and muxer in _NO_REORDER:
+    if encoder.reorders and (muxer in _NO_REORDER or not facts.reorders):
+        # No B pictures where the source has none: then no decoding time lies before the first picture's, and
+        # also players that pass over edit lists show every frame at its time.
         codec.max_b_frames = 0
     if key == "hevc" and muxer in ("mp4", "mov"):
         codec.codec_tag = "hvc1"  # the one that Apple's players take

@@ -7,7 +7,7 @@ import re
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from anonymize.errors import MediaError
 from anonymize.frames import ColorMatrix, ColorRange, PixelFormat
@@ -67,6 +67,7 @@ _MATRICES: Final = {  # AVCOL_SPC_* -> ours
     9: ColorMatrix.BT2020,
     10: ColorMatrix.BT2020,
 }
+_CLOCK_S: Final = Fraction(1, 500)
 _UNSPECIFIED: Final = (2, 3)
 _CREATION_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z")
 
@@ -114,8 +115,12 @@ class VideoFacts:
     first_pts : int
     average_rate : Fraction
         Frames per second.
+    reorders : bool
+        Pictures are coded in another order than that of their times (B pictures).
     frames_promised : int
         Frames that the index lists, 0 where the container has none.
+    end_pts : int or None
+        Where the last frame's time ends, as the container says; None where it does not.
     duration_s : float or None
     rotation_deg, mirrored
         Orientation as in `CapturedFrame`; `display_matrix` is what the file says.
@@ -134,7 +139,9 @@ class VideoFacts:
     time_base: Fraction
     first_pts: int
     average_rate: Fraction
+    reorders: bool
     frames_promised: int
+    end_pts: int | None
     duration_s: float | None
     rotation_deg: int
     mirrored: bool
@@ -154,7 +161,7 @@ class VideoFacts:
 
 
 def facts_of(
-    container: InputContainer, stream: VideoStream, frame: av.VideoFrame, first_pts: int
+    container: InputContainer, stream: VideoStream, frame: av.VideoFrame, first_pts: int, *, reorders: bool
 ) -> VideoFacts:
     """The facts of `stream`, whose first picture is `frame`.
 
@@ -184,7 +191,9 @@ def facts_of(
         time_base=time_base,
         first_pts=first_pts,
         average_rate=rate if rate > 0 else Fraction(25),
+        reorders=reorders,
         frames_promised=promised_frames(container, stream),
+        end_pts=track_end(container, stream),
         duration_s=container.duration / 1_000_000 if container.duration else None,
         rotation_deg=rotation_deg,
         mirrored=mirrored,
@@ -211,6 +220,23 @@ def promised_frames(container: InputContainer, stream: VideoStream) -> int:
     return stream.frames if container.format.name == "avi" else 0
 
 
+def track_end(container: InputContainer, stream: Any) -> int | None:
+    """Where the track ends, after the edit list, in units of its time base; only MP4 and MOV are exact in it."""
+    if not container.format.name.startswith("mov") or not stream.duration:
+        return None
+    return int((stream.start_time or 0) + stream.duration)
+
+
+def cut_duration(pts: int, duration: int, end: int | None, time_base: Fraction) -> int:
+    """How long the last picture or sound lasts: shortened where the track's end cuts it.
+
+    The end counts in the film's clock, often 1 ms or 1/600 s: a smaller difference than that is rounding.
+    """
+    if end is None or end <= pts or abs(pts + duration - end) * time_base <= _CLOCK_S:
+        return duration
+    return end - pts if duration == 0 else min(duration, end - pts)
+
+
 def orientation(matrix: DisplayMatrix) -> tuple[bool, int]:
     """Whether the stored picture is mirrored, and the clockwise turn in degrees that then makes it upright.
 
@@ -234,9 +260,14 @@ def _muxer_of(container: InputContainer) -> str:
     return name
 
 
+def _beside(frame: av.VideoFrame, name: str, layout: str) -> tuple[int, ...] | None:
+    """A record that came beside the picture, as integers."""
+    side: Any = frame.side_data.get(name)
+    return None if side is None else struct.unpack_from(layout, bytes(side))
+
+
 def _display_matrix(frame: av.VideoFrame) -> DisplayMatrix | None:
-    side = frame.side_data.get("DISPLAYMATRIX")
-    return struct.unpack("<9i", bytes(side)[:36]) if side is not None else None
+    return _beside(frame, "DISPLAYMATRIX", "<9i")
 
 
 def _color_matrix(number: int, height: int, pixel_format: PixelFormat) -> ColorMatrix:
@@ -254,15 +285,14 @@ def _creation_time(text: str | None) -> str | None:
 
 def _mastering(frame: av.VideoFrame) -> MasteringLight | None:
     """AVMasteringDisplayMetadata: ten rationals of two ints, has_primaries, has_luminance."""
-    side = frame.side_data.get("MASTERING_DISPLAY_METADATA")
+    side = _beside(frame, "MASTERING_DISPLAY_METADATA", "<22i")
     if side is None:
         return None
-    *numbers, has_primaries, has_luminance = struct.unpack("<22i", bytes(side)[:88])
+    *numbers, has_primaries, has_luminance = side
     if not (has_primaries and has_luminance) or 0 in numbers[1::2]:
         return None
     values = [Fraction(n, d) for n, d in zip(numbers[::2], numbers[1::2], strict=True)]
-    light = frame.side_data.get("CONTENT_LIGHT_LEVEL")
-    most, average = struct.unpack("<2I", bytes(light)[:8]) if light is not None else (0, 0)
+    most, average = _beside(frame, "CONTENT_LIGHT_LEVEL", "<2I") or (0, 0)
     return MasteringLight(
         (values[0], values[1]),
         (values[2], values[3]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -32,17 +32,17 @@ def planes_of(frame: av.VideoFrame, pixel_format: PixelFormat) -> Planes:
 
 
 def _view(
-    frame: av.VideoFrame, index: int, shape: tuple[int, ...], dtype: type[np.uint8] | type[np.uint16]
+    frame: av.VideoFrame, index: int, shape: tuple[int, ...], dtype: type[np.uint8 | np.uint16]
 ) -> Plane:
     plane = frame.planes[index]
     if plane.line_size <= 0:
         raise MediaError(
             f"a picture stored from the bottom up came (line size {plane.line_size}); wanted top down"
         )
-    samples_per_line = plane.line_size // np.dtype(dtype).itemsize
-    lines = np.frombuffer(plane, dtype=dtype)[: shape[0] * samples_per_line].reshape(
-        shape[0], samples_per_line
-    )
-    if len(shape) == 3:
-        return lines[:, : shape[1] * shape[2]].reshape(shape[0], shape[1], shape[2])
-    return lines[:, : shape[1]]
+    samples = plane.line_size // np.dtype(dtype).itemsize
+    memory: Plane = np.frombuffer(cast(Any, plane), cast(Any, dtype))
+    lines = memory[: shape[0] * samples].reshape(shape[0], samples)
+    if len(shape) == 2:
+        return lines[:, : shape[1]]
+    packed: Plane = lines[:, : shape[1] * shape[2]].reshape(shape)
+    return packed

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from anonymize.errors import FrameError, MediaError, UsageError
 from anonymize.frames import CapturedFrame, Planes
@@ -49,6 +49,8 @@ class VideoReader:
         Frames handed out so far.
     frames_skipped : int
         Frames left out because they could not be decoded.
+    last_pts : int
+        Time of the last frame handed out; less than any before the first.
     finished : bool
         All frames were handed out.
     """
@@ -65,9 +67,10 @@ class VideoReader:
         self._skipped: list[str] = []
         self._leading = 0
         self._unshown = 0
+        self._reorders = False
         self._packets_read = 0
         self._durations: dict[int, int] = {}
-        self._last_pts: int | None = None
+        self.last_pts = -(2**63)
         self._av = load_av()
         try:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -102,7 +105,9 @@ class VideoReader:
             raise MediaError(f"{self.path}: holds no picture that can be decoded; wanted at least one")
         pts, number, frame = first
         try:
-            self.facts: VideoFacts = facts_of(self.container, self.stream, frame, pts)
+            self.facts: VideoFacts = facts_of(
+                self.container, self.stream, frame, pts, reorders=self._reorders
+            )
         except MediaError as error:
             raise MediaError(f"{self.path}: {error}") from None
         self._first: tuple[int, int, av.VideoFrame] | None = (pts, number, frame)
@@ -135,10 +140,10 @@ class VideoReader:
                 f"{self.path}: frame {number} is {frame.width} x {frame.height} px {frame.format.name}, those before "
                 f"{facts.width} x {facts.height} px {facts.source_format}; wanted one size and format in a file"
             )
-        if self._last_pts is not None and pts <= self._last_pts:
+        if pts <= self.last_pts:
             self._lose(f"frame {number} has the time of the one before it ({self._at(pts)})")
             return None
-        self._last_pts = pts
+        self.last_pts = pts
         self._durations[pts] = int(frame.duration or 0)
         with foreign_errors(self.path, f"frame {number} cannot be read"):
             planes = self._planes(frame)
@@ -192,6 +197,7 @@ class VideoReader:
     def _packets(self) -> Iterator[tuple[Packet[VideoStream], int]]:
         """Packets of the stream and their numbers, each with its promise entered."""
         first_key_pts: int | None = None
+        latest_pts = -(2**63)
         source = self.container.demux(self.stream)
         while True:
             try:
@@ -206,6 +212,9 @@ class VideoReader:
                 continue
             if packet.is_keyframe and first_key_pts is None and packet.pts is not None:
                 first_key_pts = packet.pts
+            if packet.pts is not None:
+                self._reorders |= packet.pts < latest_pts
+                latest_pts = max(latest_pts, packet.pts)
             leading = first_key_pts is None or (packet.pts is not None and packet.pts < first_key_pts)
             promise = Promise(self._packets_read, packet.pts, leading)
             self._packets_read += 1
@@ -302,7 +311,7 @@ class VideoReader:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def __enter__(self) -> VideoReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

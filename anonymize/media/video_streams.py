@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from anonymize.errors import MediaError
 from anonymize.media.video_av import foreign_errors, load_av
+from anonymize.media.video_facts import cut_duration, track_end
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -32,8 +33,8 @@ _STRUCTURAL: Final = frozenset(  # written by every muxer anew
 
 @dataclass(slots=True)
 class _Kept:
-    source_index: int
     target: Any
+    end: int | None  # of the track, after the edit list
     heard: bool = False  # a packet that players play was written
 
 
@@ -86,7 +87,7 @@ class SideStreams:
                 f"{self._path}: a file of this kind holds no {stream.codec_context.name} {stream.type} "
                 f"({error}); wanted another file name extension, such as .mkv, or --audio drop"
             ) from error
-        self._kept[stream.index] = _Kept(stream.index, target)
+        self._kept[stream.index] = _Kept(target, track_end(self._source, stream))
 
     def _read(self) -> Iterator[Packet[Any]]:
         """Packets to be written, in file order; those that a cut left before the start are dropped."""
@@ -124,10 +125,13 @@ class SideStreams:
             packet, self._next = self._next or next(self._packets, None), None
             if packet is None:
                 return
-            if float(packet.dts * packet.time_base) > time_s:
+            if float((packet.dts or 0) * packet.time_base) > time_s:
                 self._next = packet
                 return
-            packet.stream = self._kept[packet.stream_index].target
+            kept = self._kept[packet.stream_index]
+            if packet.pts is not None and packet.duration:
+                packet.duration = cut_duration(packet.pts, packet.duration, kept.end, packet.time_base)
+            packet.stream = kept.target
             with foreign_errors(self._path, "audio or subtitles cannot be written"):
                 self._output.mux_one(packet)
 

@@ -15,7 +15,7 @@ from fractions import Fraction
 from math import inf, lcm
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from anonymize.media.output import check_target, new_file, require_released
 from anonymize.media.video_av import foreign_errors, load_av, refuse_other_files
 from anonymize.media.video_check import check_times
 from anonymize.media.video_encoders import AUTO, Quality, add_video_stream, choose_encoder, ffmpeg_format
+from anonymize.media.video_facts import cut_duration
 from anonymize.media.video_planes import writable_planes
 from anonymize.media.video_read import VideoReader
 from anonymize.media.video_streams import Audio, SideStreams
@@ -123,7 +124,7 @@ class VideoWriter:
 
     # -- begin and end ------------------------------------------------------------------------------------
 
-    def __enter__(self) -> VideoWriter:
+    def __enter__(self) -> Self:
         with contextlib.ExitStack() as opening:
             target = new_file(self.path, overwrite=self._overwrite, source=self.reader.identity)
             self._file: BinaryIO = opening.enter_context(target)
@@ -241,7 +242,7 @@ class VideoWriter:
         picture.color_primaries = facts.colour.primaries
         picture.color_trc = facts.colour.transfer
         self._times.append(frame.pts)
-        self._last_duration = int(picture.duration)
+        self._duration = int(picture.duration)
         with foreign_errors(self.path, f"frame {self.frames_written} cannot be encoded"):
             for packet in self._stream.encode(picture):
                 self._mux(packet)
@@ -252,14 +253,18 @@ class VideoWriter:
         held, self._held = self._held, packet
         if held is None:
             return
-        if packet is None:
-            # The last packet is not the last picture where pictures are reordered, but its duration ends the track.
-            held.duration = self._last_duration
-        elif packet.dts is not None and held.dts is not None:
-            held.duration = packet.dts - held.dts
+        if packet is None and self._muxer in ("mp4", "mov"):
+            # What ends the track is the duration of its last packet, which need not be that of the last picture.
+            held.duration = self._last_duration()
         if held.dts is not None:
             self._side.write_until(float(held.dts * held.time_base))
         self._output.mux_one(held)
+
+    def _last_duration(self) -> int:
+        """How long the last frame is shown, in units of the time base."""
+        last, facts = self._times[-1], self.reader.facts
+        end = facts.end_pts if last == self.reader.last_pts else None
+        return cut_duration(last, self._duration, end, facts.time_base)
 
     def _finish(self) -> None:
         if not self.reader.finished:
