@@ -33,7 +33,7 @@ class Preprocessor:
         for channel in range(3):
             tensor[0, channel] = (entry.pad[channel] - entry.mean[channel]) / entry.std[channel]
         self._out = geometry.stored_view(tensor[0])
-        self._lines = np.zeros((3, self._out.shape[2]), np.float32)
+        self._lines = np.zeros((preprocess.LINES, self._out.shape[2]), np.float32)
 
     def fill(self, frame: CapturedFrame) -> None:
         """Write the picture's part of the input."""

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.imputils import impl_ret_borrowed
+from numba.extending import intrinsic
 
 
 def is_private_folder(folder: str | os.PathLike[str]) -> bool:
@@ -39,6 +41,28 @@ if CACHE:  # numba reads the variable when it is imported, which may be before t
 kernel = numba.njit(nogil=True, cache=CACHE)
 # for the inner part of a kernel that must see its caller's constants (a stride of 3 is then compiled as one)
 inlined = numba.njit(nogil=True, cache=CACHE, forceinline=True)
+
+
+def _side_by_side(line: Any) -> Any:
+    return line
+
+
+if not numba.config.DISABLE_JIT:
+
+    @intrinsic
+    def _side_by_side(_: Any, line: Any) -> Any:  # noqa: F811
+        """The same array, typed as contiguous: numba lays both out alike."""
+        contiguous = line.copy(layout="C")
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return impl_ret_borrowed(context, builder, signature.return_type, args[0])
+
+        return contiguous(line), generate
+
+
+# A line of a padded or turned array has a stride that the compiler does not know, so it computes one sample at a
+# time. After `line.strides[0] == line.itemsize` this tells it that there is no gap; without that test it is wrong.
+side_by_side = _side_by_side
 
 
 def compile_only(dispatcher: Any, signatures: Iterable[Any]) -> None:

@@ -16,7 +16,7 @@ Shared arguments
                 h and w are not larger than the picture's height and width
     table       (3, 6) float32 as above
     sums        (>= sums_length(W),) int32, scratch
-    lines       (3, >= w) float32, scratch
+    lines       (LINES, w) float32, scratch
 
 A chroma sample stands for the whole block of px it was made for (its siting within the block is left out: at
 most half a px of colour). Odd sizes round chroma planes up, and the part beyond the picture weighs nothing.
@@ -27,7 +27,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from anonymize_kernels._jit import compile_only, inlined, kernel
+from anonymize_kernels._jit import compile_only, inlined, kernel, side_by_side
+
+LINES = 6  # means of three channels, and their mix where it cannot be computed in place
 
 
 def sums_length(width):
@@ -52,72 +54,118 @@ def _sum_lines(plane, y, cell, grain, sums):
 
     A network line is `cell` units high, a line of the plane `grain` units.
     """
-    samples = plane.shape[1]
     if cell == grain:
-        line = plane[y]
-        for i in range(samples):
-            sums[i] = np.int32(line[i])
+        _put(plane, y, 1, sums)
         return np.int64(1)
     if cell == 2 * grain:
-        line, second = plane[2 * y], plane[2 * y + 1]
-        for i in range(samples):
-            sums[i] = np.int32(line[i]) + np.int32(second[i])
+        _put(plane, 2 * y, 2, sums)
         return np.int64(2)
     if cell == 3 * grain:
-        line, second, third = plane[3 * y], plane[3 * y + 1], plane[3 * y + 2]
-        for i in range(samples):
-            sums[i] = np.int32(line[i]) + np.int32(second[i]) + np.int32(third[i])
+        _put(plane, 3 * y, 3, sums)
         return np.int64(3)
-    _sum_weighted_lines(plane, y, cell, grain, sums)
-    return np.int64(cell)
-
-
-@inlined
-def _sum_weighted_lines(plane, y, cell, grain, sums):
-    samples = plane.shape[1]
     start, end = y * cell, (y + 1) * cell
     first = start // grain
     for source in range(first, (end + grain - 1) // grain):
         weight = np.int32(min(end, (source + 1) * grain) - max(start, source * grain))
         line = plane[source]
-        if source == first:
-            for i in range(samples):
-                sums[i] = weight * np.int32(line[i])
+        if line.strides[0] == line.itemsize:
+            _add_weighted(side_by_side(line), weight, source == first, sums)
         else:
-            for i in range(samples):
-                sums[i] += weight * np.int32(line[i])
+            _add_weighted(line, weight, source == first, sums)
+    return np.int64(cell)
 
 
 @inlined
-def _mean_columns(sums, step, channel, cell, grain, weight, line):
-    """Means of one channel of `sums` (a sample every `step`) into `line`; `weight` is what a sum holds already.
+def _put(plane, y, count, sums):
+    """The sum of `count` (1 to 3) lines from `y` on."""
+    first, second, third = plane[y], plane[y + min(count - 1, 1)], plane[y + count - 1]
+    if first.strides[0] == first.itemsize:
+        _put_lines(side_by_side(first), side_by_side(second), side_by_side(third), count, sums)
+    else:
+        _put_lines(first, second, third, count, sums)
 
-    A network px is `cell` units wide, a sample of the plane `grain` units.
+
+@kernel
+def _put_lines(first, second, third, count, sums):
+    if count == 1:
+        for i in range(first.shape[0]):
+            sums[i] = np.int32(first[i])
+    elif count == 2:
+        for i in range(first.shape[0]):
+            sums[i] = np.int32(first[i]) + np.int32(second[i])
+    else:
+        for i in range(first.shape[0]):
+            sums[i] = np.int32(first[i]) + np.int32(second[i]) + np.int32(third[i])
+
+
+@kernel
+def _add_weighted(line, weight, begin, sums):
+    if begin:
+        for i in range(line.shape[0]):
+            sums[i] = weight * np.int32(line[i])
+    else:
+        for i in range(line.shape[0]):
+            sums[i] += weight * np.int32(line[i])
+
+
+@inlined
+def _mean_columns(sums, step, cell, grain, weight, lines, first):
+    """Means of the `step` interleaved channels of `sums` into `lines` from `first` on; spoils `sums`.
+
+    A network px is `cell` units wide, a sample of the plane `grain` units; `weight` is that of each sum. Sums of
+    neighbours are taken side by side first, so that one strided load a px is left: 0.22 ms instead of 0.67 for
+    1080p BGR to 640 x 360.
     """
-    width = line.shape[0]
+    samples = lines.shape[1] * cell // grain * step
     if cell == grain:
-        factor = np.float32(1.0 / weight)
-        for x in range(width):
-            line[x] = factor * np.float32(sums[x * step + channel])
+        _pick(sums, step, step, 1.0 / weight, lines, first)
     elif cell == 2 * grain:
-        factor = np.float32(1.0 / (2 * weight))
-        for x in range(width):
-            i = 2 * x * step + channel
-            line[x] = factor * np.float32(np.int32(sums[i] + sums[i + step]))
+        for i in range(samples - step):
+            sums[i] = sums[i] + sums[i + step]
+        _pick(sums, step, 2 * step, 1.0 / (2 * weight), lines, first)
     elif cell == 3 * grain:
-        factor = np.float32(1.0 / (3 * weight))
-        for x in range(width):
-            i = 3 * x * step + channel
-            line[x] = factor * np.float32(np.int32(sums[i] + sums[i + step] + sums[i + 2 * step]))
+        for i in range(samples - 2 * step):
+            sums[i] = sums[i] + sums[i + step] + sums[i + 2 * step]
+        _pick(sums, step, 3 * step, 1.0 / (3 * weight), lines, first)
+    elif 2 * cell == 3 * grain:
+        _mean_thirds(sums, step, 1.0 / (3 * weight), lines, first)
     elif 2 * cell == grain:
         factor = np.float32(1.0 / weight)
-        for x in range(width):
-            line[x] = factor * np.float32(sums[(x >> 1) * step + channel])
+        for c in range(step):
+            line = lines[first + c]
+            for x in range(line.shape[0]):
+                line[x] = factor * np.float32(sums[(x >> 1) * step + c])
     else:
-        _mean_weighted_columns(sums, step, channel, cell, grain, weight, line)
+        for c in range(step):
+            _mean_weighted_columns(sums, step, c, cell, grain, weight, lines[first + c])
 
 
 @inlined
+def _pick(sums, step, stride, factor, lines, first):
+    scale = np.float32(factor)
+    for c in range(step):
+        line = lines[first + c]
+        for x in range(line.shape[0]):
+            line[x] = scale * np.float32(sums[x * stride + c])
+
+
+@inlined
+def _mean_thirds(sums, step, factor, lines, first):
+    """Three samples make two px: the chroma of 1080p at a third of its size."""
+    scale = np.float32(factor)
+    for c in range(step):
+        line = lines[first + c]
+        width = line.shape[0]
+        for x in range(width >> 1):
+            i = 3 * x * step + c
+            line[2 * x] = scale * np.float32(np.int32(2 * sums[i] + sums[i + step]))
+            line[2 * x + 1] = scale * np.float32(np.int32(sums[i + step] + 2 * sums[i + 2 * step]))
+        if width & 1:
+            i = 3 * (width >> 1) * step + c
+            line[width - 1] = scale * np.float32(np.int32(2 * sums[i] + sums[i + step]))
+
+
+@kernel
 def _mean_weighted_columns(sums, step, channel, cell, grain, weight, line):
     factor = 1.0 / (np.float64(weight) * cell)
     i = np.int64(channel)
@@ -129,27 +177,53 @@ def _mean_weighted_columns(sums, step, channel, cell, grain, weight, line):
             total += left * np.int64(sums[i])
             need -= left
             i += step
-            left = grain
+            left = np.int64(grain)
         if need > 0:
             total += need * np.int64(sums[i])
             left -= need
         line[x] = np.float32(factor * total)
 
 
+@inlined
+def _row(table, c):
+    return table[c, 0], table[c, 1], table[c, 2], table[c, 3], table[c, 4], table[c, 5]
+
+
+@inlined
+def _mix(row, first, second, third):
+    value = row[0] * first + row[1] * second + row[2] * third + row[3]
+    value = np.float32(0.0) if value < np.float32(0.0) else value
+    value = np.float32(255.0) if value > np.float32(255.0) else value
+    return value * row[4] + row[5]
+
+
 @kernel
 def _convert(lines, table, out, y):
-    """Colour and normalise the means of one line into line `y` of `out`."""
-    width = out.shape[2]
-    first, second, third = lines[0], lines[1], lines[2]
-    low, high = np.float32(0.0), np.float32(255.0)
+    """Colour and normalise the means of one line into line `y` of `out`.
+
+    Where the px of `out` do not lie side by side (the picture is turned or mirrored) they are computed in
+    scratch and copied: 0.17 ms for 640 x 360 instead of 0.67.
+    """
+    if out.strides[2] == out.itemsize:
+        first, second, third = side_by_side(out[0, y]), side_by_side(out[1, y]), side_by_side(out[2, y])
+        _mix_line(lines, table, first, second, third)
+        return
+    _mix_line(lines, table, lines[3], lines[4], lines[5])
     for c in range(3):
-        a, b, d, e, gain, bias = table[c, 0], table[c, 1], table[c, 2], table[c, 3], table[c, 4], table[c, 5]
-        target = out[c, y]
-        for x in range(width):
-            value = a * first[x] + b * second[x] + d * third[x] + e
-            value = low if value < low else value
-            value = high if value > high else value
-            target[x] = value * gain + bias
+        line, target = lines[3 + c], out[c, y]
+        for x in range(target.shape[0]):
+            target[x] = line[x]
+
+
+@kernel
+def _mix_line(lines, table, first_out, second_out, third_out):
+    first, second, third = lines[0], lines[1], lines[2]
+    one, two, three = _row(table, 0), _row(table, 1), _row(table, 2)
+    for x in range(first.shape[0]):
+        a, b, c = first[x], second[x], third[x]
+        first_out[x] = _mix(one, a, b, c)
+        second_out[x] = _mix(two, a, b, c)
+        third_out[x] = _mix(three, a, b, c)
 
 
 @kernel
@@ -159,8 +233,7 @@ def packed_to_input(pixels, out, table, sums, lines):
     rows, columns = out.shape[1], out.shape[2]
     for y in range(rows):
         weight = _sum_lines(pixels, y, height, rows, sums)
-        for c in range(3):
-            _mean_columns(sums, 3, c, width, columns, weight, lines[c, :columns])
+        _mean_columns(sums, 3, width, columns, weight, lines, 0)
         _convert(lines, table, out, y)
 
 
@@ -169,12 +242,12 @@ def gray_to_input(luma, out, table, sums, lines):
     """`luma` (H, W) uint8: the picture's first channel; the other two are 0."""
     height, width = luma.shape
     rows, columns = out.shape[1], out.shape[2]
-    for x in range(columns):
-        lines[1, x] = np.float32(0.0)
-        lines[2, x] = np.float32(0.0)
     for y in range(rows):
         weight = _sum_lines(luma, y, height, rows, sums)
-        _mean_columns(sums, 1, 0, width, columns, weight, lines[0, :columns])
+        _mean_columns(sums, 1, width, columns, weight, lines, 0)
+        for x in range(columns):
+            lines[1, x] = np.float32(0.0)
+            lines[2, x] = np.float32(0.0)
         _convert(lines, table, out, y)
 
 
@@ -185,10 +258,9 @@ def nv12_to_input(luma, chroma, out, table, sums, lines):
     rows, columns = out.shape[1], out.shape[2]
     for y in range(rows):
         weight = _sum_lines(luma, y, height, rows, sums)
-        _mean_columns(sums, 1, 0, width, columns, weight, lines[0, :columns])
+        _mean_columns(sums, 1, width, columns, weight, lines, 0)
         weight = _sum_lines(chroma, y, height, 2 * rows, sums)
-        _mean_columns(sums, 2, 0, width, 2 * columns, weight, lines[1, :columns])
-        _mean_columns(sums, 2, 1, width, 2 * columns, weight, lines[2, :columns])
+        _mean_columns(sums, 2, width, 2 * columns, weight, lines, 1)
         _convert(lines, table, out, y)
 
 
@@ -199,12 +271,11 @@ def planar_to_input(luma, u, v, shift_x, shift_y, bits, out, table, sums, lines)
     rows, columns = out.shape[1], out.shape[2]
     more = 1 << (bits - 8)  # a sample counts in quarters at 10 bits
     for y in range(rows):
-        weight = _sum_lines(luma, y, height, rows, sums) * more
-        _mean_columns(sums, 1, 0, width, columns, weight, lines[0, :columns])
-        weight = _sum_lines(u, y, height, rows << shift_y, sums) * more
-        _mean_columns(sums, 1, 0, width, columns << shift_x, weight, lines[1, :columns])
-        weight = _sum_lines(v, y, height, rows << shift_y, sums) * more
-        _mean_columns(sums, 1, 0, width, columns << shift_x, weight, lines[2, :columns])
+        for channel in range(3):
+            plane = luma if channel == 0 else (u if channel == 1 else v)
+            across, down = (0, 0) if channel == 0 else (shift_x, shift_y)
+            weight = _sum_lines(plane, y, height, rows << down, sums) * more
+            _mean_columns(sums, 1, width, columns << across, weight, lines, channel)
         _convert(lines, table, out, y)
 
 
