@@ -1,0 +1,102 @@
+"""All options of all commands; imports nothing heavy, so that `--help` comes at once."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+STYLES = ("veil", "solid", "blur", "mosaic")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of `anonymize`; the chosen subcommand is in `command`."""
+    parser = argparse.ArgumentParser(
+        prog="anonymize",
+        description="Hide every face and licence plate in pictures and videos from car cameras.",
+        epilog="Exit code 0: all inputs done; 1: some input failed (each named, none written); 2: wrong usage.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_run(commands.add_parser("run", help="pictures, videos and folders: hide what must be hidden"))
+    models = commands.add_parser("models", help="what models are installed: hash, licence, measured recall")
+    doctor = commands.add_parser("doctor", help="what this machine offers, and what should be changed on it")
+    for parser_of in (models, doctor):
+        parser_of.add_argument("--json", action="store_true", help="print JSON")
+    sample = commands.add_parser("sample", help="draw a street with faces and plates to try the command on")
+    sample.add_argument("file", type=Path, metavar="FILE", help="picture to write (PNG)")
+    sample.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    return parser
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="picture, video or folder")
+    run.add_argument("-o", "--output", type=Path, required=True, metavar="OUTPUT", help="file or folder")
+    run.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    run.add_argument(
+        "--on-error",
+        choices=("fail", "skip-frame"),
+        default="fail",
+        help="what a video frame that cannot be read or hidden does: fail the input, or be left out and counted",
+    )
+    _add_hiding(run.add_argument_group("hiding"))
+    _add_detection(run.add_argument_group("detection"))
+    _add_video(run.add_argument_group("video"))
+    reports = run.add_argument_group("reports")
+    reports.add_argument("--detections", type=Path, metavar="FILE", help="write one JSON line a frame")
+    reports.add_argument("--json", action="store_true", help="print the summary as JSON")
+    reports.add_argument("--quiet", action="store_true", help="no progress; the summary and errors only")
+
+
+def _add_hiding(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--style", choices=STYLES, default="veil", help="style of hiding (default: veil)")
+    group.add_argument("--plate-style", choices=STYLES, help="style for plates alone")
+    group.add_argument("--face-style", choices=STYLES, help="style for faces alone")
+    group.add_argument(
+        "--allow-weak-on-video",
+        action="store_true",
+        help="allow blur and mosaic on video, from which plates have been read back",
+    )
+    group.add_argument(
+        "--hide-always",
+        action="append",
+        default=[],
+        metavar="X1,Y1,X2,Y2",
+        help="area hidden in every frame, px of the stored picture (may be repeated)",
+    )
+    group.add_argument(
+        "--never",
+        action="append",
+        default=[],
+        metavar="X1,Y1,X2,Y2",
+        help="boxes centred in this area are not hidden; named as an exception in every report",
+    )
+
+
+def _add_detection(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--classes", default="face,plate", metavar="LIST", help="face, plate or both (default)")
+    group.add_argument(
+        "--threshold", metavar="T", help="from which confidence to hide: 0.4, or face=0.3,plate=0.5 (default: the model's)"
+    )
+    group.add_argument("--model", type=Path, metavar="FILE", help="an ONNX model of your own")
+    group.add_argument("--model-sha256", metavar="HASH", help="its SHA-256, from where you got it")
+    group.add_argument("--manifest", type=Path, metavar="FILE", help="the manifest that describes it")
+    group.add_argument("--threads", type=int, metavar="N", help="threads of the network (default: all cores)")
+    group.add_argument(
+        "--fast",
+        action="store_true",
+        help="detect at the live engine's size (a 16 px plate keeps 8 px) instead of the full size",
+    )
+
+
+def _add_video(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--audio", choices=("keep", "drop"), default="keep", help="audio is NOT anonymised (default: keep)"
+    )
+    group.add_argument("--keep-subtitles", action="store_true", help="keep subtitles, which may hold positions")
+    group.add_argument(
+        "--encoder",
+        choices=("auto", "h264", "hevc", "av1", "vp9", "mjpeg"),
+        default="auto",
+        help="video codec of the output (default: the source's)",
+    )
+    group.add_argument("--quality", type=int, metavar="CRF", help="in the encoder's own scale, less is better")
+    group.add_argument("--preset", metavar="WORD", help="speed in the encoder's own words")

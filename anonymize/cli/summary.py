@@ -1,0 +1,105 @@
+"""What a run says at its end: first what is not hidden and what was left out, then the counts and the failures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from typing import Any
+
+from anonymize.cli.inputs import Plan
+from anonymize.cli.work import Result
+from anonymize.detect import Model
+from anonymize.frames import Label
+from anonymize.settings import Settings
+
+SCHEMA = 1
+
+
+def warnings(options: argparse.Namespace, settings: Settings, results: list[Result]) -> list[str]:
+    """What these outputs still hold, and which settings hide less than the default."""
+    lines = ["no restricted zones are in use: no frame was dropped for where it was taken"]
+    if any(result.kind == "video" and not result.error for result in results):
+        if options.audio == "keep":
+            lines.append("audio is NOT anonymised and was kept where there is any (--audio drop leaves it out)")
+        lines.append(
+            "text burned into the picture (position, speed, own plate) is not looked for: "
+            "hide it with --hide-always x1,y1,x2,y2"
+        )
+        if options.keep_subtitles:
+            lines.append("subtitles were kept; dash-cams write positions there")
+    return lines + [f"exception: {line}" for line in settings.exceptions()]
+
+
+def as_values(
+    options: argparse.Namespace, settings: Settings, model: Model, plan: Plan, results: list[Result]
+) -> dict[str, Any]:
+    """The summary for `--json`."""
+    done = [result for result in results if not result.error]
+    dropped = sum((result.dropped for result in done), Counter[str]())
+    return {
+        "schema": SCHEMA,
+        "done": len(done),
+        "failed": len(results) - len(done) + len(plan.unreadable),
+        "warnings": warnings(options, settings, results),
+        "exceptions": settings.exceptions(),
+        "zones": None,
+        "model": {"name": model.entry.name, "sha256": model.entry.sha256},
+        "frames": sum(result.frames for result in done),
+        "frames_dropped": dict(dropped),
+        "objects_hidden": _by_label(result.objects for result in done),
+        "boxes_hidden": _by_label(result.boxes for result in done),
+        "seconds": round(sum(result.seconds for result in results), 3),
+        "inputs": [_input(result) for result in results],
+        "unreadable": plan.unreadable,
+        "left_out": [str(path) for path in plan.left_out],
+    }
+
+
+def _by_label(counts: Any) -> dict[str, int]:
+    total = sum(counts, Counter[Label]())
+    return {label.value: total[label] for label in (Label.FACE, Label.PLATE, Label.AREA)}
+
+
+def _input(result: Result) -> dict[str, Any]:
+    return {
+        "source": str(result.job.source),
+        "output": None if result.error else str(result.job.target),
+        "kind": result.kind,
+        "frames": result.frames if not result.error else 0,
+        "frames_dropped": dict(result.dropped),
+        "objects_hidden": _by_label([result.objects]),
+        "notes": result.notes,
+        "seconds": round(result.seconds, 3),
+        "error": result.error or None,
+    }
+
+
+def as_text(values: dict[str, Any]) -> str:
+    """The summary for people."""
+    lines = [f"note: {line}" for line in values["warnings"]]
+    for one in values["inputs"]:
+        lines += [f"note: {one['source']}: {note}" for note in one["notes"]]
+    if values["left_out"]:
+        lines.append(f"note: {len(values['left_out'])} files of other kinds left out: {_some(values['left_out'])}")
+    if values["frames_dropped"]:
+        lines.append(f"dropped frames: {', '.join(f'{n} {why}' for why, n in values['frames_dropped'].items())}")
+    lines += [f"failed: {line}" for line in values["unreadable"]]
+    lines += [f"failed: {one['error']}" for one in values["inputs"] if one["error"]]
+    objects = values["objects_hidden"]
+    total = values["done"] + values["failed"]
+    lines.append(
+        f"{values['done']} of {total} inputs done, {values['failed']} failed: {objects['face']} faces and "
+        f"{objects['plate']} plates hidden in {values['frames']} frames, {values['seconds']:.1f} s, "
+        f"model {values['model']['name']} {values['model']['sha256'][:12]}"
+    )
+    return "\n".join(lines)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+
+
+def as_json(values: dict[str, Any]) -> str:
+    """One JSON object."""
+    return json.dumps(values, indent=2, ensure_ascii=False)
