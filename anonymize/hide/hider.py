@@ -12,6 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 from anonymize_kernels import hide as kernels
+from anonymize_kernels._jit import compile_only
 from anonymize_kernels.blur import LANES, Lanes
 
 from anonymize.errors import FrameError, HideError, TooManyError
@@ -51,6 +52,8 @@ class Hider:
     def __init__(self, styles: Styles, *, strict: bool = False) -> None:
         self.styles = styles.strict() if strict else styles
         self._rules = _make_rules(self.styles)
+        weakly = (kernels.hide_plane_weakly,) if self.styles.weak else ()
+        self._plane_kernels = (kernels.hide_plane, kernels.find_unfilled, *weakly)
         self._mosaics = Style.MOSAIC in (self.styles.face, self.styles.plate)
         self._scratch = _make_scratch(1, 1)
         self._line: npt.NDArray[Any] = np.zeros(0, np.uint8)
@@ -86,11 +89,36 @@ class Hider:
         self._scratch.colours.solid[:] = _black(layout)
         self._shape = (width, height, layout)
         self._count = 0
-        _compile(self._scratch, self._rules, self._picture, self._line, weak=self.styles.weak)
-        self._warm(layout)
+        for kernel, signature in self._find_signatures():
+            compile_only(kernel, [signature])
+        self._warm()
 
-    def _warm(self, layout: FormatLayout) -> None:
-        """Run once over a small padded and a small tight frame: numba then knows the way from both layouts."""
+    def _find_signatures(self) -> list[tuple[Any, tuple[Any, ...]]]:
+        """Every kernel that a frame calls, with the types that it is called with: planes of any line stride."""
+        plane = _numba.types.Array(_numba.typeof(self._line).dtype, 2, "A")
+        kinds = [
+            _numba.typeof(value) for value in (self._scratch, self._rules, self._picture, self._scratch.boxes)
+        ]
+        scratch, rules, picture, boxes = kinds
+        integer = _numba.int64
+        at = _numba.typeof(self._places[0])
+        per_plane = (plane, _numba.typeof(self._line), at, scratch, integer)
+        grown = _numba.typeof(self._scratch.areas.grown)
+        return [
+            (kernels.grow, (scratch, rules, picture, integer, integer)),
+            (kernels.find_uncovered, (boxes, grown, picture, integer)),
+            *((kernel, per_plane) for kernel in self._plane_kernels),
+        ]
+
+    def _warm(self) -> None:
+        """Hide nothing in a tight and in a padded plane: numba looks for the way from each to any-layout once."""
+        tight = np.zeros((2, 2), self._line.dtype)
+        padded = np.zeros((2, 4), self._line.dtype)[:, :2]
+        kernels.grow(self._scratch, self._rules, self._picture, 0, 0)
+        kernels.find_uncovered(self._scratch.boxes, self._scratch.areas.grown, self._picture, 0)
+        for plane in (tight, padded):
+            for kernel in self._plane_kernels:
+                kernel(plane, self._line, self._places[0], self._scratch, 0)
 
     def reset(self) -> None:
         """Forget the colours of all tracks (between unrelated pictures, or when ids start anew)."""
@@ -288,36 +316,3 @@ def _draw_noise(noise: npt.NDArray[np.int32], bits: int) -> None:
     noise -= 1530
     noise *= NOISE_SIGMA << (bits - 8)
     noise >>= 8
-
-
-def _compile(
-    scratch: kernels.Scratch,
-    rules: npt.NDArray[np.float64],
-    picture: kernels.Picture,
-    line: npt.NDArray[Any],
-    *,
-    weak: bool,
-) -> None:
-    """Compile each kernel for planes of any line stride, then forbid that a live frame compiles anything."""
-    if _numba.config.DISABLE_JIT:
-        return
-    sample = _numba.typeof(line).dtype
-    plane = _numba.types.Array(sample, 2, "A")
-    lines, frame, integer = _numba.typeof(line), _numba.typeof(picture), _numba.int64
-    arrays, at = _numba.typeof(scratch), _numba.typeof(kernels.PlaneAt(0, 0, 1, 0, 255))
-    wanted: list[tuple[Any, tuple[Any, ...]]] = [
-        (kernels.grow, (arrays, _numba.typeof(rules), frame, integer, integer)),
-        (kernels.hide_plane, (plane, lines, at, arrays, integer)),
-        (
-            kernels.find_uncovered,
-            (_numba.typeof(scratch.boxes), _numba.typeof(scratch.areas.grown), frame, integer),
-        ),
-        (kernels.find_unfilled, (plane, lines, at, arrays, integer)),
-    ]
-    if weak:
-        wanted.append((kernels.hide_plane_weakly, (plane, lines, at, arrays, integer)))
-    for kernel, signature in wanted:
-        if signature not in kernel.overloads:
-            kernel.disable_compile(False)
-            kernel.compile(signature)
-        kernel.disable_compile()

@@ -410,30 +410,51 @@ def _blend_band(plane, line, at, scratch, which):
     areas, weights, band = scratch.areas, scratch.colours.weights, scratch.areas.bands_px[i]
     rect, own, channels = areas.local_banded[i], areas.local[i], at.channels
     found = _find_near(areas.local, areas.order[:count], areas.near, (rect[0], rect[1], rect[2], rect[3]))
-    near = areas.near[:found]
+    near, offset = areas.near[:found], rect[0] * channels
     _fill_line(line, (0, rect[2] - rect[0]), channels, scratch.colours.fills[i], at.first_sample)
     for x in range(rect[0], rect[2]):
         outside = max(own[0] - x, x - own[2] + 1, 0) << at.shift_x
         for c in range(channels):
-            weights[(x - rect[0]) * channels + c] = _weight(outside, band)
-    for y in range(rect[1], rect[3]):
-        most = _weight(max(own[1] - y, y - own[3] + 1, 0) << at.shift_y, band)
+            weights[x * channels + c - offset] = _weight(outside, band)
+    top = rect[1]
+    while top < rect[3]:
+        bottom = _find_strip(areas.local, near, top, rect[3])
         start = rect[0]
         while start < rect[2]:
-            start, stop = _free_run(areas.local, near, 0, y, (start, rect[2]))
-            offset = rect[0] * channels
-            for s in range(
-                start * channels, stop * channels
-            ):  # slices cost 3.5 times as much: runs are short
-                weight = min(weights[s - offset], most)
-                old = np.int32(plane[y, s])
-                plane[y, s] = old + (((np.int32(line[s - offset]) - old) * weight + 128) >> 8)
+            start, stop = _free_run(areas.local, near, 0, top, (start, rect[2]))
+            beside = own[1] <= top and bottom <= own[3]
+            if beside:
+                for s in range(start * channels, stop * channels):
+                    weight, fill = weights[s - offset], np.int32(line[s - offset])
+                    for y in range(top, bottom):
+                        old = np.int32(plane[y, s])
+                        plane[y, s] = old + (((fill - old) * weight + 128) >> 8)
+            else:
+                for y in range(top, bottom):
+                    most = _weight(max(own[1] - y, y - own[3] + 1, 0) << at.shift_y, band)
+                    for s in range(start * channels, stop * channels):
+                        weight = min(weights[s - offset], most)
+                        old = np.int32(plane[y, s])
+                        plane[y, s] = old + (((np.int32(line[s - offset]) - old) * weight + 128) >> 8)
             start = stop
+        top = bottom
+
+
+@kernel
+def _find_strip(rects, near, top, end):
+    """Last row, exclusive, of the strip from `top` on in which the same rectangles lie in every row."""
+    for j in near:
+        for c in (1, 3):
+            if top < rects[j, c] < end:
+                end = rects[j, c]
+    return end
 
 
 @kernel
 def _weight(outside_px, band_px):
     """Share of the fill, of 256, at a distance from the hidden area: falls linearly, 256 inside."""
+    if outside_px == 0:
+        return np.int32(256)
     return np.int32((256 * (band_px + 1 - outside_px)) // (band_px + 1))
 
 
@@ -489,24 +510,26 @@ def find_unfilled(plane, line, at, scratch, count):
         near = areas.near[:found]
         _make_line(line, at, areas, scratch.colours, i)
         wrong = 0
-        for y in range(rect[1], rect[3]):
+        top = rect[1]
+        while top < rect[3]:
+            bottom = _find_strip(areas.local, near, top, rect[3])
             start = rect[0]
             while start < rect[2]:
-                start, stop = _free_run(areas.local, near, 0, y, (start, rect[2]))
-                wrong |= _differ(
-                    plane[y], line, (start * at.channels, stop * at.channels), rect[0] * at.channels
-                )
+                start, stop = _free_run(areas.local, near, 0, top, (start, rect[2]))
+                wanted = line[(start - rect[0]) * at.channels : (stop - rect[0]) * at.channels]
+                for y in range(top, bottom):
+                    wrong |= _differ(plane[y, start * at.channels : stop * at.channels], wanted)
                 start = stop
+            top = bottom
         if wrong != 0:
             return i
     return -1
 
 
 @kernel
-def _differ(samples, line, span, offset):
-    """Bits in which a row and the line differ; without an early way out, so that it runs in vectors."""
-    found, wanted = samples[span[0] : span[1]], line[span[0] - offset : span[1] - offset]
-    wrong = np.int64(0)
+def _differ(found, wanted):
+    """Bits in which two lines differ; without an early way out, so that it runs in vectors."""
+    wrong = np.uint16(0)
     for k in range(found.shape[0]):
-        wrong |= np.int64(found[k] ^ wanted[k])
+        wrong |= np.uint16(found[k] ^ wanted[k])
     return wrong
