@@ -131,4 +131,6 @@ def open_input(descriptor: int, path: Path) -> InputContainer:
             f"{path}: cannot be read as a video ({_words(error)}): "
             f"wanted a complete {WANTED_CONTAINERS} file; it is something else, or cut off before its index"
         ) from error
+    # PyAV asks FFmpeg to invent missing pts from the decoding order; for H.264 in AVI they are wrong by a frame.
+    container.flags &= ~av.container.Flags.gen_pts.value
     return container

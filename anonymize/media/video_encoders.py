@@ -150,6 +150,7 @@ def add_video_stream(output: OutputContainer, key: str, facts: VideoFacts, quali
     if encoder.quality_option == "qscale":
         codec.qscale = True
         codec.options = {**codec.options, "global_quality": str((quality.crf or encoder.quality) * _LAMBDA)}
+    codec.open()  # wrong settings are an error here, before the first frame
     return stream  # type: ignore[no-any-return]
 
 

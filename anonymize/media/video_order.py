@@ -28,6 +28,7 @@ class Promise:
 
     number: int
     pts: int | None
+    dts: int | None
     leading: bool
 
 

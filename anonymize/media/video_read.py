@@ -6,6 +6,7 @@ Nothing here writes on a plane or keeps one. What cannot be decoded is an error 
 
 from __future__ import annotations
 
+import heapq
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -68,6 +69,7 @@ class VideoReader:
         self._leading = 0
         self._unshown = 0
         self._reorders = False
+        self._untimed: list[int] = []
         self._packets_read = 0
         self._durations: dict[int, int] = {}
         self.last_pts = -(2**63)
@@ -215,8 +217,10 @@ class VideoReader:
             if packet.pts is not None:
                 self._reorders |= packet.pts < latest_pts
                 latest_pts = max(latest_pts, packet.pts)
+            elif packet.dts is not None and not packet.is_discard:
+                heapq.heappush(self._untimed, packet.dts)
             leading = first_key_pts is None or (packet.pts is not None and packet.pts < first_key_pts)
-            promise = Promise(self._packets_read, packet.pts, leading)
+            promise = Promise(self._packets_read, packet.pts, packet.dts, leading)
             self._packets_read += 1
             # The decoder hands it on to the picture. One object a packet: PyAV finds them again by their id().
             packet.opaque = promise
@@ -231,14 +235,14 @@ class VideoReader:
     ) -> Iterator[tuple[int, int, av.VideoFrame]]:
         frames: list[av.VideoFrame] = []
         if packet is not None and packet.is_corrupt:
-            self._order.settle(number)
+            self._forget_time(self._order.settle(number))
             self._lose(f"frame {number} is cut off or damaged")
         else:
             try:
                 with foreign_errors(self.path, f"frame {number} cannot be decoded"):
                     frames = self.stream.codec_context.decode(packet)
             except MediaError as error:
-                self._order.settle(number)
+                self._forget_time(self._order.settle(number))
                 self._lose(str(error).removeprefix(f"{self.path}: "))
         for frame in frames:
             self._take(frame)
@@ -246,7 +250,10 @@ class VideoReader:
 
     def _take(self, frame: av.VideoFrame) -> None:
         number = frame.opaque.number if isinstance(frame.opaque, Promise) else self._packets_read
-        pts = frame.pts if frame.pts is not None else frame.dts
+        pts = frame.pts
+        if pts is None and self._untimed:
+            # AVI has decoding times alone: pictures come out in the order of their times, and take them in turn.
+            pts = heapq.heappop(self._untimed)
         if frame.is_corrupt:
             self._order.settle(number)
             self._lose(f"frame {number} was decoded with errors ({self._at(pts)})")
@@ -259,12 +266,19 @@ class VideoReader:
 
     def _report_lost(self, newest: int | None) -> None:
         for promise in self._order.lost(newest):
+            self._forget_time(promise)
             if promise.leading:
                 self._leading += 1
             else:
                 self._lose(
                     f"frame {promise.number} is missing: no picture came of it ({self._at(promise.pts)})"
                 )
+
+    def _forget_time(self, promise: Promise | None) -> None:
+        """A lost packet without a pts: its time must not go to the next picture."""
+        if promise is not None and promise.pts is None and promise.dts in self._untimed:
+            self._untimed.remove(promise.dts)
+            heapq.heapify(self._untimed)
 
     def _lose(self, what: str, *, frames: int = 1) -> None:
         """A frame is lost: an error, or one more in the count."""

@@ -201,8 +201,7 @@ class VideoWriter:
             self._file.close()
         with contextlib.suppress(Exception):
             self._output.close()
-        with contextlib.suppress(BaseException):  # `fault` goes on; what the resources raise would hide it
-            self._resources.__exit__(type(fault), fault, fault.__traceback__)
+        self._resources.__exit__(type(fault), fault, fault.__traceback__)  # a full disk becomes a MediaError
 
     # -- frames -------------------------------------------------------------------------------------------
 
