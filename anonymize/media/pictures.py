@@ -216,7 +216,7 @@ def _open(content: bytes, camera: str) -> CapturedPicture:
         profile,
         checked_dpi(*map(float, dpi)) if dpi else None,
         coding,
-        webp_lossless=unpacked.lossless,
+        webp_lossless=unpacked.lossless and picture_format is not PictureFormat.JPEG,
         tiff_compression=compression if compression in _LOSSLESS_TIFF else None,
     )
     mirrored, rotation_deg = TURNS[facts.orientation]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -377,3 +379,12 @@ def test_jpegs_that_are_not_coded_as_usual_are_refused(tmp_path: Path) -> None:
         assert refusal(tmp_path, bytes(content)).startswith(f"is a {name} JPEG; wanted")
     content[place], content[place + 3] = 0xC0, 12
     assert "12 bits a sample" in refusal(tmp_path, bytes(content))
+
+
+def test_pillow_and_numba_are_loaded_when_first_needed() -> None:
+    """`anonymize --help` and `doctor` stay fast."""
+    code = (
+        "import sys, anonymize.media.pictures; print([m for m in ('PIL', 'numba', 'av') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
