@@ -13,7 +13,14 @@ from anonymize.frames import Label, Origin
 MAX_BOXES: Final = 256  # a frame with more is hidden or dropped as a whole (`too_many`)
 CLASS_LABELS: Final = (Label.FACE, Label.PLATE, Label.AREA)  # by class id
 CLASS_IDS: Final = {label: index for index, label in enumerate(CLASS_LABELS)}
-ORIGINS: Final = (Origin.DETECTED, Origin.HELD, Origin.PREDICTED, Origin.BACKFILLED, Origin.STATIC)  # by origin id
+# by origin id
+ORIGINS: Final = (
+    Origin.DETECTED,
+    Origin.HELD,
+    Origin.PREDICTED,
+    Origin.BACKFILLED,
+    Origin.STATIC,
+)
 
 
 @dataclass(slots=True, eq=False)

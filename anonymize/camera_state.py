@@ -46,7 +46,9 @@ class CameraState:
         self.layout = captured.layout
         if in_place:
             if not all(plane.flags.writeable for plane in captured.planes):
-                raise FrameError("planes are read-only; wanted writable ones (or an engine that is not in_place)")
+                raise FrameError(
+                    "planes are read-only; wanted writable ones (or an engine that is not in_place)"
+                )
             self.planes = captured.planes
             return captured
         shapes = captured.layout.shapes(captured.width, captured.height)
@@ -115,7 +117,9 @@ class CameraState:
     def hide(self, frame: CapturedFrame) -> None:
         """Hide the boxes of `hidden` in the frame's planes, in place."""
         boxes = self.hidden
-        self.hider.hide(frame.planes, frame.layout, boxes.boxes, boxes.class_ids, boxes.track_ids, boxes.count)
+        self.hider.hide(
+            frame.planes, frame.layout, boxes.boxes, boxes.class_ids, boxes.track_ids, boxes.count
+        )
 
     def _strong_only(self, found: BoxTable) -> BoxTable:
         rows = np.flatnonzero(found.strong[: found.count])

@@ -18,7 +18,7 @@ import numpy as np
 
 from anonymize.errors import AnonymizeError, UsageError
 from anonymize.frames import CapturedFrame, Dropped, Planes, Reason, ReleasedFrame
-from anonymize.pipeline import Engine, Outcome
+from anonymize.pipeline import Engine
 
 IDLE_CHECK_S: Final = 0.5
 
@@ -40,7 +40,9 @@ class _Slots:
         kind = tuple((plane.shape, plane.dtype) for plane in captured.planes)
         if kind != self._kind:
             self._kind = kind
-            self._free = deque(tuple(np.empty(p.shape, p.dtype) for p in captured.planes) for _ in range(self._count))
+            self._free = deque(
+                tuple(np.empty(p.shape, p.dtype) for p in captured.planes) for _ in range(self._count)
+            )
         if not self._free:
             return None
         planes = self._free.popleft()
@@ -85,7 +87,9 @@ class CameraGroup:
         if queue_frames < 1:
             raise UsageError(f"queue_frames is {queue_frames}; wanted at least 1")
         if not engine.in_place:
-            raise UsageError("the engine of a CameraGroup works in the group's memory: make it with in_place=True")
+            raise UsageError(
+                "the engine of a CameraGroup works in the group's memory: make it with in_place=True"
+            )
         self._engine, self._deliver, self._queue_frames = engine, deliver, queue_frames
         self._waiting: dict[str, deque[CapturedFrame]] = {name: deque() for name in names}
         # one slot more than may wait: the frame that is being worked on keeps its own
@@ -148,7 +152,9 @@ class CameraGroup:
 
     def _raise_fault(self) -> None:
         if self._fault is not None:
-            raise WorkerError(f"the worker died: {type(self._fault).__name__}: {self._fault}") from self._fault
+            raise WorkerError(
+                f"the worker died: {type(self._fault).__name__}: {self._fault}"
+            ) from self._fault
 
     def _work(self) -> None:
         try:

@@ -110,7 +110,9 @@ def blank_frame(
         plane = np.zeros(shape, layout.dtype)
         if line_bytes is not None:
             if len(line_bytes) != len(layout.channels) or line_bytes[index] < plane.strides[0]:
-                raise FrameError(f"line_bytes are {line_bytes}; plane {index} needs at least {plane.strides[0]}")
+                raise FrameError(
+                    f"line_bytes are {line_bytes}; plane {index} needs at least {plane.strides[0]}"
+                )
             memory = np.zeros((shape[0], line_bytes[index] // plane.itemsize), layout.dtype)
             strides = (memory.strides[0], *plane.strides[1:])
             plane = np.lib.stride_tricks.as_strided(memory, shape, strides)
@@ -133,7 +135,11 @@ def _draw_upright(
     plate = drawing.plate(min(round(PLATE_PX * scale), width // 2))
     rows, columns = plate.shape[:2]
     x, y = width * 2 // 3 - columns // 2, round(height * 0.8) - rows // 2
-    picture[y - 2 * rows : min(height, y + 2 * rows), max(0, x - columns // 2) : x + columns * 3 // 2] = (52, 60, 78)
+    picture[y - 2 * rows : min(height, y + 2 * rows), max(0, x - columns // 2) : x + columns * 3 // 2] = (
+        52,
+        60,
+        78,
+    )
     picture[y : y + rows, x : x + columns] = plate
     return picture, (
         drawing.DrawnObject(Label.FACE, (left + face[0], top + face[1], left + face[2], top + face[3])),
@@ -181,7 +187,8 @@ def _mean_blocks(values: npt.NDArray[np.float64], across: int, down: int) -> npt
 
 
 def _padded_like(
-    plane: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], model: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+    plane: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
+    model: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
 ) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
     """A copy of `plane` whose lines are as far apart as the camera's."""
     line = max(abs(model.strides[0]), plane.strides[0]) // plane.itemsize

@@ -111,7 +111,9 @@ def _street(width: int, height: int) -> Picture:
     scene = np.empty((height, width, 3), np.uint8)
     horizon, kerb = round(height * 0.45), round(height * 0.62)
     shade = np.linspace(0, 1, horizon, dtype=np.float32)[:, None, None]
-    scene[:horizon] = (np.array([150, 182, 214]) * (1 - shade) + np.array([206, 218, 226]) * shade).astype(np.uint8)
+    scene[:horizon] = (np.array([150, 182, 214]) * (1 - shade) + np.array([206, 218, 226]) * shade).astype(
+        np.uint8
+    )
     scene[horizon:kerb] = (128, 124, 118)
     scene[kerb:] = (92, 93, 96)
     house = max(8, width // 6)
@@ -151,6 +153,11 @@ def draw_street(width: int = 1280, height: int = 720) -> tuple[Picture, list[Dra
         scene[y2 : y2 + side, x1 : x1 + side] = (176, 84, 48)
         face = FACE_IN_PORTRAIT
         unit = side / 128.0
-        xyxy = (x1 + round(face[0] * unit), y1 + round(face[1] * unit), x1 + round(face[2] * unit), y1 + round(face[3] * unit))
+        xyxy = (
+            x1 + round(face[0] * unit),
+            y1 + round(face[1] * unit),
+            x1 + round(face[2] * unit),
+            y1 + round(face[3] * unit),
+        )
         drawn.append(DrawnObject(Label.FACE, xyxy))
     return scene, drawn

@@ -163,7 +163,9 @@ class _Unpicklable:
 def _describe(frame: CapturedFrame | AnonymizedFrame | ReleasedFrame) -> str:
     """A `repr` without one pixel in it."""
     name = type(frame).__name__
-    return f"<{name} {frame.width}x{frame.height} {frame.pixel_format} pts={frame.pts} camera={frame.camera!r}>"
+    return (
+        f"<{name} {frame.width}x{frame.height} {frame.pixel_format} pts={frame.pts} camera={frame.camera!r}>"
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -212,7 +214,11 @@ class CapturedFrame(_Unpicklable):
     interlaced: bool = False
 
     def __post_init__(self) -> None:
-        for name, kind in (("pixel_format", PixelFormat), ("color_range", ColorRange), ("color_matrix", ColorMatrix)):
+        for name, kind in (
+            ("pixel_format", PixelFormat),
+            ("color_range", ColorRange),
+            ("color_matrix", ColorMatrix),
+        ):
             try:
                 object.__setattr__(self, name, kind(getattr(self, name)))
             except ValueError:
@@ -255,7 +261,9 @@ def _check_planes(planes: Planes, pixel_format: PixelFormat) -> None:
             came = getattr(plane, "dtype", type(plane).__name__)
             raise FrameError(f"plane {index} of {pixel_format} is {came}; wanted {np.dtype(layout.dtype)}")
         if plane.ndim < 2:
-            raise FrameError(f"plane {index} of {pixel_format} has {plane.ndim} axes; wanted rows and columns")
+            raise FrameError(
+                f"plane {index} of {pixel_format} has {plane.ndim} axes; wanted rows and columns"
+            )
         if index == 0:
             height, width = int(plane.shape[0]), int(plane.shape[1])
             if not (1 <= width <= MAX_SIDE_PX and 1 <= height <= MAX_SIDE_PX):
@@ -266,7 +274,9 @@ def _check_planes(planes: Planes, pixel_format: PixelFormat) -> None:
         inner = plane.strides[1:]
         samples = (plane.itemsize,) if plane.ndim == 2 else (plane.itemsize * plane.shape[2], plane.itemsize)
         if plane.shape[1] > 1 and inner != samples:
-            raise FrameError(f"plane {index} of {pixel_format} has strides {plane.strides}; wanted lines without holes")
+            raise FrameError(
+                f"plane {index} of {pixel_format} has strides {plane.strides}; wanted lines without holes"
+            )
 
 
 class FrameMemory:
@@ -337,7 +347,9 @@ class AnonymizedFrame(_Unpicklable):
             `process` was called again: the memory holds another frame now. Use `copy` to keep one.
         """
         if not self._memory.valid:
-            raise FrameExpiredError("this frame's memory was taken back by the next process(); keep a copy() instead")
+            raise FrameExpiredError(
+                "this frame's memory was taken back by the next process(); keep a copy() instead"
+            )
         return self._planes
 
     @property
@@ -477,7 +489,9 @@ class Dropped:
     camera: str = "front"
 
 
-def _seal_anonymized(captured: CapturedFrame, planes: Planes, memory: FrameMemory, **found: Any) -> AnonymizedFrame:
+def _seal_anonymized(
+    captured: CapturedFrame, planes: Planes, memory: FrameMemory, **found: Any
+) -> AnonymizedFrame:
     """For `anonymize.pipeline` alone: declare `planes`, hidden just now, to be the picture of `captured`."""
     return AnonymizedFrame(
         _PIPELINE_SEAL,

@@ -144,7 +144,8 @@ class Engine:
 
     def _refuse(self, captured: CapturedFrame, camera: CameraState, reason: Reason) -> list[Outcome]:
         """A frame that could not be hidden box by box: one flat colour as a whole, or nothing."""
-        camera.canary_due_s = min(camera.canary_due_s, 0.0)  # whatever happened, the next frame asks the canary first
+        # whatever happened, the next frame asks the canary first
+        camera.canary_due_s = min(camera.canary_due_s, 0.0)
         camera.blank(captured, in_place=self.in_place)
         if self.settings.on_fault == "drop" or camera.planes is None:
             return self._drop(captured, reason)

@@ -95,11 +95,18 @@ class Settings:
 
     def exceptions(self) -> list[str]:
         """Lines naming every setting that hides less than the default; they belong in every report."""
-        lines = [f"{label}s are not looked for" for label in (Label.FACE, Label.PLATE) if label not in self.classes]
-        lines += [f"threshold for {label}s set to {value}" for label, value in sorted((self.thresholds or {}).items())]
+        lines = [
+            f"{label}s are not looked for" for label in (Label.FACE, Label.PLATE) if label not in self.classes
+        ]
+        lines += [
+            f"threshold for {label}s set to {value}"
+            for label, value in sorted((self.thresholds or {}).items())
+        ]
         lines += [f"boxes centred in {area} are not hidden" for area in self.never]
         styles = {Label.FACE: self.styles.face, Label.PLATE: self.styles.plate}
-        lines += [f"{label}s are hidden by {style}, a weaker style" for label, style in styles.items() if style.weak]
+        lines += [
+            f"{label}s are hidden by {style}, a weaker style" for label, style in styles.items() if style.weak
+        ]
         if self.styles.growth < DEFAULT_GROWTH:
             lines.append(f"boxes are grown {self.styles.growth} times instead of {DEFAULT_GROWTH}")
         return lines

@@ -27,7 +27,9 @@ def quantiles_ms(run: Callable[[int], object]) -> str:
         start_s = time.perf_counter()
         run(n)
         times_ms.append((time.perf_counter() - start_s) * 1000)
-    return f"median {statistics.median(times_ms):.3f} ms, p99 {statistics.quantiles(times_ms, n=100)[98]:.3f} ms"
+    return (
+        f"median {statistics.median(times_ms):.3f} ms, p99 {statistics.quantiles(times_ms, n=100)[98]:.3f} ms"
+    )
 
 
 def moving_objects(count: int, frame: int) -> BoxTable:
@@ -63,7 +65,8 @@ def main() -> None:
         print(f"cv2.phaseCorrelate: left out, {fault}")
         return
     cv2.setNumThreads(1)
-    quarter = [cv2.resize(picture, (480, 270)) for picture in pictures]  # a quarter of 1080p, as RUNTIME measured
+    # a quarter of 1080p, as RUNTIME measured
+    quarter = [cv2.resize(picture, (480, 270)) for picture in pictures]
     print(
         "cv2.phaseCorrelate, 480 x 270:   ",
         quantiles_ms(lambda n: cv2.phaseCorrelate(quarter[n % 16], quarter[(n + 1) % 16])),

@@ -18,8 +18,24 @@ from anonymize.kernel_cache import use_kernel_cache
 from anonymize.process_guard import forbid_core_dumps
 
 PARTS: Final = ("numpy", "numba", "llvmlite", "onnxruntime", "pillow", "rich", "av")
-FLAGS: Final = ("sse4_2", "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimd", "asimddp")
-ENCODERS: Final = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9", "mjpeg": "mjpeg"}
+FLAGS: Final = (
+    "sse4_2",
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx_vnni",
+    "avx512_bf16",
+    "amx_int8",
+    "asimd",
+    "asimddp",
+)
+ENCODERS: Final = {
+    "h264": "libx264",
+    "hevc": "libx265",
+    "av1": "libsvtav1",
+    "vp9": "libvpx-vp9",
+    "mjpeg": "mjpeg",
+}
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -88,7 +104,9 @@ def _providers(faults: list[str]) -> list[str]:
     except ImportError as fault:
         faults.append(f"onnxruntime cannot be imported: {fault}")
         return []
-    installed = [name for name in ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino") if _version(name)]
+    installed = [
+        name for name in ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino") if _version(name)
+    ]
     if len(installed) > 1:
         faults.append(f"{' and '.join(installed)} overwrite one another; keep one of them")
     return [str(name) for name in onnxruntime.get_available_providers()]
@@ -109,10 +127,14 @@ def _leaks() -> list[str]:
     warnings = []
     swaps = _lines("/proc/swaps")[1:]
     if swaps:
-        warnings.append(f"swap is on ({len(swaps)} areas): raw frames may be written to it; turn it off or encrypt it")
+        warnings.append(
+            f"swap is on ({len(swaps)} areas): raw frames may be written to it; turn it off or encrypt it"
+        )
     pattern = "".join(_lines("/proc/sys/kernel/core_pattern")[:1])
     if pattern.startswith("|"):
-        warnings.append("core dumps go to a program (core_pattern begins with '|'), which ignores the size limit of 0")
+        warnings.append(
+            "core dumps go to a program (core_pattern begins with '|'), which ignores the size limit of 0"
+        )
     for folder in ("/tmp", "/dev/shm"):
         try:
             mode = os.stat(folder).st_mode
@@ -143,7 +165,10 @@ def _text(values: dict[str, Any]) -> str:
         ("python", machine["python"]),
         ("cores", str(machine["cores"])),
         ("instructions", ", ".join(machine["instruction_sets"]) or "unknown"),
-        ("versions", ", ".join(f"{name} {version}" for name, version in values["versions"].items() if version)),
+        (
+            "versions",
+            ", ".join(f"{name} {version}" for name, version in values["versions"].items() if version),
+        ),
         ("providers", ", ".join(values["execution_providers"]) + " (the engine takes CPUExecutionProvider)"),
         ("video", video),
         ("kernel cache", values["kernel_cache"] or "none"),

@@ -12,7 +12,9 @@ from anonymize.frames import Label
 from anonymize.hide import Styles
 from anonymize.settings import Area, Settings
 
-LARGEST_INPUT_PX: Final = 1920  # longer side of the network's input for files: native size for 1080p and below
+LARGEST_INPUT_PX: Final = (
+    1920  # longer side of the network's input for files: native size for 1080p and below
+)
 
 
 def settings_for_pictures(options: argparse.Namespace) -> Settings:
@@ -76,7 +78,9 @@ def chosen_model(options: argparse.Namespace) -> Model:
     if given == (None, None, None):
         return load_packaged()
     if None in given:
-        raise UsageError("--model, --model-sha256 and --manifest belong together: the hash must not lie beside the file")
+        raise UsageError(
+            "--model, --model-sha256 and --manifest belong together: the hash must not lie beside the file"
+        )
     return load_foreign(options.model, options.model_sha256, options.manifest)
 
 

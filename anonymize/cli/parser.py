@@ -72,9 +72,13 @@ def _add_hiding(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_detection(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--classes", default="face,plate", metavar="LIST", help="face, plate or both (default)")
     group.add_argument(
-        "--threshold", metavar="T", help="from which confidence to hide: 0.4, or face=0.3,plate=0.5 (default: the model's)"
+        "--classes", default="face,plate", metavar="LIST", help="face, plate or both (default)"
+    )
+    group.add_argument(
+        "--threshold",
+        metavar="T",
+        help="from which confidence to hide: 0.4, or face=0.3,plate=0.5 (default: the model's)",
     )
     group.add_argument("--model", type=Path, metavar="FILE", help="an ONNX model of your own")
     group.add_argument("--model-sha256", metavar="HASH", help="its SHA-256, from where you got it")
@@ -91,12 +95,16 @@ def _add_video(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--audio", choices=("keep", "drop"), default="keep", help="audio is NOT anonymised (default: keep)"
     )
-    group.add_argument("--keep-subtitles", action="store_true", help="keep subtitles, which may hold positions")
+    group.add_argument(
+        "--keep-subtitles", action="store_true", help="keep subtitles, which may hold positions"
+    )
     group.add_argument(
         "--encoder",
         choices=("auto", "h264", "hevc", "av1", "vp9", "mjpeg"),
         default="auto",
         help="video codec of the output (default: the source's)",
     )
-    group.add_argument("--quality", type=int, metavar="CRF", help="in the encoder's own scale, less is better")
+    group.add_argument(
+        "--quality", type=int, metavar="CRF", help="in the encoder's own scale, less is better"
+    )
     group.add_argument("--preset", metavar="WORD", help="speed in the encoder's own words")

@@ -21,7 +21,9 @@ def warnings(options: argparse.Namespace, settings: Settings, results: list[Resu
     lines = ["no restricted zones are in use: no frame was dropped for where it was taken"]
     if any(result.kind == "video" and not result.error for result in results):
         if options.audio == "keep":
-            lines.append("audio is NOT anonymised and was kept where there is any (--audio drop leaves it out)")
+            lines.append(
+                "audio is NOT anonymised and was kept where there is any (--audio drop leaves it out)"
+            )
         lines.append(
             "text burned into the picture (position, speed, own plate) is not looked for: "
             "hide it with --hide-always x1,y1,x2,y2"
@@ -81,9 +83,13 @@ def as_text(values: dict[str, Any]) -> str:
     for one in values["inputs"]:
         lines += [f"note: {one['source']}: {note}" for note in one["notes"]]
     if values["left_out"]:
-        lines.append(f"note: {len(values['left_out'])} files of other kinds left out: {_some(values['left_out'])}")
+        lines.append(
+            f"note: {len(values['left_out'])} files of other kinds left out: {_some(values['left_out'])}"
+        )
     if values["frames_dropped"]:
-        lines.append(f"dropped frames: {', '.join(f'{n} {why}' for why, n in values['frames_dropped'].items())}")
+        lines.append(
+            f"dropped frames: {', '.join(f'{n} {why}' for why, n in values['frames_dropped'].items())}"
+        )
     lines += [f"failed: {line}" for line in values["unreadable"]]
     lines += [f"failed: {one['error']}" for one in values["inputs"] if one["error"]]
     objects = values["objects_hidden"]

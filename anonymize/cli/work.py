@@ -135,7 +135,9 @@ class Worker:
                 progress(result)
         result.notes += writer.notes
 
-    def _video_outcome(self, outcome: ReleasedFrame | Dropped, number: int, writer: Any, result: Result) -> None:
+    def _video_outcome(
+        self, outcome: ReleasedFrame | Dropped, number: int, writer: Any, result: Result
+    ) -> None:
         if isinstance(outcome, ReleasedFrame):
             writer.write(outcome)
             self._detections.add(outcome, str(result.job.source), number)

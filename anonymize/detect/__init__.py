@@ -2,7 +2,14 @@
 
 from anonymize.detect.detector import DetectionSettings, Detector
 from anonymize.detect.geometry import to_stored, upright_size
-from anonymize.detect.manifest import Model, ModelEntry, load_foreign, load_packaged, packaged_manifest, read_manifest
+from anonymize.detect.manifest import (
+    Model,
+    ModelEntry,
+    load_foreign,
+    load_packaged,
+    packaged_manifest,
+    read_manifest,
+)
 
 __all__ = [
     "DetectionSettings",

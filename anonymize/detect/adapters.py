@@ -96,5 +96,9 @@ class CenterFace:
         """The heat map holds probabilities already."""
         floor = floors.get(Label.FACE, 2.0)
         into.add_centerface(
-            outputs[self._heat][0, 0], outputs[self._scale][0], outputs[self._offset][0], floor, CLASS_IDS[Label.FACE]
+            outputs[self._heat][0, 0],
+            outputs[self._scale][0],
+            outputs[self._offset][0],
+            floor,
+            CLASS_IDS[Label.FACE],
         )

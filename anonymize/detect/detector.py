@@ -65,13 +65,19 @@ class Detector:
         entry = model.entry
         self.labels = tuple(label for label in entry.labels if label in settings.classes)
         if not self.labels:
-            raise UsageError(f"model {entry.name!r} knows {', '.join(entry.labels)}; wanted {settings.classes}")
-        self.thresholds = {label: settings.thresholds.get(label, entry.threshold[label]) for label in self.labels}
+            raise UsageError(
+                f"model {entry.name!r} knows {', '.join(entry.labels)}; wanted {settings.classes}"
+            )
+        self.thresholds = {
+            label: settings.thresholds.get(label, entry.threshold[label]) for label in self.labels
+        }
         self._floors = {label: WEAK_SHARE * threshold for label, threshold in self.thresholds.items()}
         self._entry, self._settings = entry, settings
         self._session = NetworkSession(model, threads=threads)
         self._adapter = make_adapter(entry, self._session.output_names)
-        self._kinds: OrderedDict[tuple[object, ...], tuple[InputGeometry, Preprocessor, BoundNetwork]] = OrderedDict()
+        self._kinds: OrderedDict[tuple[object, ...], tuple[InputGeometry, Preprocessor, BoundNetwork]] = (
+            OrderedDict()
+        )
         self._candidates = Candidates()
         self._found = BoxTable()
         self._strong_from = np.full(len(CLASS_IDS), np.inf, np.float32)

@@ -125,7 +125,11 @@ def _check_entry(entry: ModelEntry, path: Path) -> None:
         wrong = f"adapter {entry.adapter!r}; wanted one of {', '.join(ADAPTERS)}"
     elif entry.channel_order not in ("rgb", "bgr"):
         wrong = f"channel_order {entry.channel_order!r}; wanted rgb or bgr"
-    elif not entry.labels or set(entry.labels) - {Label.FACE, Label.PLATE} or len(set(entry.labels)) < len(entry.labels):
+    elif (
+        not entry.labels
+        or set(entry.labels) - {Label.FACE, Label.PLATE}
+        or len(set(entry.labels)) < len(entry.labels)
+    ):
         wrong = f"labels {entry.labels}; wanted face, plate or both"
     elif set(entry.threshold) != set(entry.labels) or not all(0 < t < 1 for t in entry.threshold.values()):
         wrong = f"threshold {dict(entry.threshold)}; wanted one in (0, 1) for each label"
@@ -155,7 +159,9 @@ def load_packaged(name: str = DEFAULT_MODEL) -> Model:
     manifest = packaged_manifest()
     entries = read_manifest(manifest)
     if name not in entries or name not in PINNED_SHA256:
-        raise ModelError(f"no model named {name!r} is installed; there are: {', '.join(sorted(entries)) or 'none'}")
+        raise ModelError(
+            f"no model named {name!r} is installed; there are: {', '.join(sorted(entries)) or 'none'}"
+        )
     return load_model(manifest.with_name(entries[name].file), entries[name], PINNED_SHA256[name])
 
 

@@ -23,7 +23,11 @@ class Preprocessor:
     """
 
     def __init__(
-        self, frame: CapturedFrame, geometry: InputGeometry, entry: ModelEntry, tensor: npt.NDArray[np.float32]
+        self,
+        frame: CapturedFrame,
+        geometry: InputGeometry,
+        entry: ModelEntry,
+        tensor: npt.NDArray[np.float32],
     ) -> None:
         from anonymize_kernels import preprocess
 

@@ -30,11 +30,15 @@ class BoundNetwork:
         Filled by `run`.
     """
 
-    def __init__(self, session: Any, name: str, size: tuple[int, int], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(
+        self, session: Any, name: str, size: tuple[int, int], shapes: Mapping[str, tuple[int, ...]]
+    ) -> None:
         height, width = size
         self._session, self._name = session, name
         self.input: Tensor = np.zeros((1, 3, height, width), np.float32)
-        self.outputs: dict[str, Tensor] = {output: np.zeros(shape, np.float32) for output, shape in shapes.items()}
+        self.outputs: dict[str, Tensor] = {
+            output: np.zeros(shape, np.float32) for output, shape in shapes.items()
+        }
         self._binding = session.io_binding()
         self._binding.bind_input(
             session.get_inputs()[0].name, "cpu", 0, np.float32, self.input.shape, self.input.ctypes.data

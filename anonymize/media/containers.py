@@ -365,7 +365,7 @@ def _tiff_directory(content: bytes) -> tuple[set[int], bool]:
         first, entry = start + (8 if big else 2), 20 if big else 12
         tags = {struct.unpack_from(order + "H", content, first + entry * index)[0] for index in range(count)}
         (following,) = struct.unpack_from(order + ("Q" if big else "I"), content, first + entry * count)
-    except struct.error:
+    except (struct.error, OverflowError):
         raise MediaError(
             f"is truncated: its directory lies beyond the {len(content):,} bytes that came"
         ) from None

@@ -149,7 +149,7 @@ def _describe(header: bytes) -> str:
     for offset, start, name in _REFUSED:
         if header.startswith(start, offset):
             return name
-    if all(byte in b"\t\n\r\f" or 32 <= byte for byte in header) and b"\x7f" not in header:
+    if all(byte in b"\t\n\r\f" or byte >= 32 for byte in header) and b"\x7f" not in header:
         return "a text"
     if not any(header):
         return "nothing but zeros"

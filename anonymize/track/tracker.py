@@ -37,7 +37,11 @@ class CameraMotion:
         from anonymize_kernels import motion
 
         height, width = picture.shape
-        if not self._profiles or self._profiles[0][0].shape[0] != width or self._profiles[0][1].shape[0] != height:
+        if (
+            not self._profiles
+            or self._profiles[0][0].shape[0] != width
+            or self._profiles[0][1].shape[0] != height
+        ):
             self._profiles = [(_floats(width), _floats(height)) for _ in range(2)]
             self._seen = False
         self._profiles.reverse()
@@ -118,7 +122,14 @@ class Tracker:
             raise TooManyError(f"more than {MAX_BOXES} objects in one picture")
         self._next_id = int(next_id)
         track.forget(
-            self._boxes, self._ids, self._hits, self._missed_s, self.hold_s, self.first_hold_s, size[0], size[1]
+            self._boxes,
+            self._ids,
+            self._hits,
+            self._missed_s,
+            self.hold_s,
+            self.first_hold_s,
+            size[0],
+            size[1],
         )
         out = self.out
         out.count = int(

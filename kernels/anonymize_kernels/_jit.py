@@ -50,7 +50,7 @@ def _side_by_side(line: Any) -> Any:
 if not numba.config.DISABLE_JIT:
 
     @intrinsic
-    def _side_by_side(_: Any, line: Any) -> Any:  # noqa: F811
+    def _side_by_side(_: Any, line: Any) -> Any:
         """The same array, typed as contiguous: numba lays both out alike."""
         contiguous = line.copy(layout="C")
 

@@ -11,7 +11,8 @@ import numpy as np
 from anonymize_kernels._jit import kernel
 
 DETECTED, HELD, PREDICTED = 0, 1, 2
-MATCH_GROWTH = 1.6  # boxes are matched by the overlap of their enlarged selves: a plate of 20 px moves 10 px a frame
+# boxes are matched by the overlap of their enlarged selves: a plate of 20 px moves 10 px a frame
+MATCH_GROWTH = 1.6
 MIN_OVERLAP = 0.10  # of those enlarged boxes, intersection over union
 VELOCITY_GAIN = 0.5
 GROW_PER_S = 1.2  # a held box gains this share of its longer side a second, on every side
@@ -71,8 +72,23 @@ def _enlarged_overlap(boxes, t, found, d):
 
 
 @kernel
-def update(boxes, velocities, ids, hits, missed_s, scores, classes, found, found_scores, found_classes,
-           strong, found_count, pairs, elapsed_s, next_id):
+def update(
+    boxes,
+    velocities,
+    ids,
+    hits,
+    missed_s,
+    scores,
+    classes,
+    found,
+    found_scores,
+    found_classes,
+    strong,
+    found_count,
+    pairs,
+    elapsed_s,
+    next_id,
+):
     """Put what was found into the tracks and start new ones for strong finds.
 
     `strong` (≥ found_count,) bool: may start a track; a weak find only keeps one alive.
@@ -130,8 +146,20 @@ def forget(boxes, ids, hits, missed_s, hold_s, first_hold_s, width, height):
 
 
 @kernel
-def gather(boxes, velocities, ids, hits, missed_s, scores, classes,
-           out_boxes, out_classes, out_ids, out_scores, out_origins):
+def gather(
+    boxes,
+    velocities,
+    ids,
+    hits,
+    missed_s,
+    scores,
+    classes,
+    out_boxes,
+    out_classes,
+    out_ids,
+    out_scores,
+    out_origins,
+):
     """Write every live track out, held ones enlarged by their uncertainty; returns the count, -1 if too many."""
     count = 0
     for t in range(ids.shape[0]):

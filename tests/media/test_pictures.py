@@ -235,6 +235,7 @@ def test_cmyk_becomes_rgb(tmp_path: Path, picture_format: str) -> None:
         (b"RIFF\x40\0\0\0WEBPVP8 ", "is truncated"),
         (b"II*\0\x08\0\0\0", "is truncated"),
         (b"MM\0*\xff\xff\xff\xff", "is truncated"),
+        (b"MM\0+\0\x08\0\0" + b"\xff" * 8, "is truncated"),
         (b"BM" + bytes(12) + b"\x28\0\0\0", "is truncated"),
     ],
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
 import copy
+import pickle
 
 import numpy as np
 import pytest
