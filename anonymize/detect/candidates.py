@@ -25,7 +25,7 @@ class Candidates:
         self.class_ids = np.zeros(MAX_CANDIDATES, np.int32)
         self.count = 0
         self._order = np.zeros(MAX_CANDIDATES, np.int32)
-        self._keep = np.zeros(MAX_CANDIDATES, np.int32)
+        self._keep = np.zeros(MAX_BOXES, np.int32)  # its length bounds the time of suppression, too
 
     def clear(self) -> None:
         """Begin a frame."""
@@ -71,8 +71,8 @@ class Candidates:
         kept = int(
             decode.nms(self.boxes, self.scores, self.class_ids, self.count, iou, self._order, self._keep)
         )
-        if kept > MAX_BOXES:
-            raise TooManyError(f"{kept} objects in one picture; the limit is {MAX_BOXES}")
+        if kept == FULL:
+            raise TooManyError(f"more than {MAX_BOXES} objects in one picture")
         rows = self._keep[:kept]
         np.multiply(self.boxes[rows], np.float32(px_per_network_px * 2), out=out.boxes[:kept])
         out.scores[:kept], out.class_ids[:kept] = self.scores[rows], self.class_ids[rows]

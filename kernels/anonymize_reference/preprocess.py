@@ -1,4 +1,4 @@
-"""The network's input from its definition: overlaps as matrices, in float64; `anonymize_kernels.preprocess` must agree."""
+"""The network's input from its definition, overlaps as float64 matrices: twin of `anonymize_kernels.preprocess`."""
 
 from __future__ import annotations
 
