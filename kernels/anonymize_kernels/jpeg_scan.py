@@ -36,7 +36,7 @@ def walk_baseline(coded, bits, tables, dc_tables, ac_tables, mcus):
             if entry == 0 or (entry & 255) > 11:
                 return np.int64(-1)
             bit += (entry >> 8) + (entry & 255)
-            k = 1
+            k = np.int64(1)
             while k < 64:
                 if bit > bits:
                     return bit

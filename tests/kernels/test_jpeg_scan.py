@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from anonymize.media import jpeg_check
 from anonymize.media.containers import unpack_jpeg
 from tests.media import making
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "baseline": {},
     "progressive": {"progressive": True},
     "restarts": {"restart_marker_blocks": 3},
@@ -41,19 +43,21 @@ def damaged(content: bytes, place: float, value: int, length: int) -> bytes:
     st.integers(0, 254),
     st.integers(0, 6),
 )
-def test_kernel_and_twin_agree_on_every_scan(kind, width, height, place, value, length):
+def test_kernel_and_twin_agree_on_every_scan(
+    kind: str, width: int, height: int, place: float, value: int, length: int
+) -> None:
     content = making.encoded(making.street(width, height), "JPEG", **KINDS[kind])
     if length:
         content = damaged(content, place, value, length)
-    calls = []
+    calls: list[str] = []
 
     class Both:
         """Stands in for the kernel module: each call goes to both, and they must agree."""
 
         PADDING_BYTES = kernel.PADDING_BYTES
 
-        def __getattr__(self, name):
-            def walk(coded, bits, tables, *rest):
+        def __getattr__(self, name: str) -> Callable[..., int]:
+            def walk(coded: Any, bits: int, tables: Any, *rest: Any) -> int:
                 copies = [part.copy() if isinstance(part, np.ndarray) else part for part in rest]
                 came = getattr(kernel, name)(coded, bits, tables, *rest)
                 wanted = getattr(twin, name)(coded, bits, tables, *copies)
@@ -64,7 +68,7 @@ def test_kernel_and_twin_agree_on_every_scan(kind, width, height, place, value, 
                     assert came == wanted
                     for ours, theirs in zip(rest, copies, strict=True):
                         assert np.array_equal(ours, theirs)
-                return came
+                return int(came)
 
             return walk
 
@@ -77,7 +81,7 @@ def test_kernel_and_twin_agree_on_every_scan(kind, width, height, place, value, 
     assert calls or length
 
 
-def test_a_block_checked_by_hand():
+def test_a_block_checked_by_hand() -> None:
     """Codes 0 → size 0 and 10 → end of block: "0 10" is a gray block of the mean, 3 bits."""
     tables = np.zeros((2, 65536), np.uint16)
     tables[0, :32768] = 1 << 8 | 0
@@ -93,7 +97,7 @@ def test_a_block_checked_by_hand():
     shutil.which("djpeg") is None, reason="djpeg is not installed (Debian: libjpeg-turbo-progs)"
 )
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_what_passes_gives_no_warning_in_libjpeg(kind):
+def test_what_passes_gives_no_warning_in_libjpeg(kind: str) -> None:
     """`djpeg -strict` treats libjpeg's warnings as errors: what we let pass, it must let pass."""
     content = making.encoded(making.street(33, 25), "JPEG", **KINDS[kind])
     random = np.random.default_rng(5)
