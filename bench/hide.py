@@ -97,7 +97,7 @@ def measure_limits(report: dict[str, tuple[float, float]], grown: npt.NDArray[np
         median * written / memory.size,
         late * written / memory.size,
     )
-    return written
+    return int(written)
 
 
 def measure_opencv(report: dict[str, tuple[float, float]], grown: npt.NDArray[np.int32]) -> None:
