@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def use_kernel_cache(folder: Path | None = None) -> Path | None:
-    """Let numba keep its compiled kernels in `folder`; call it before the first engine is made.
+    """Let numba keep its compiled kernels in `folder`; call it before `anonymize.Engine` is first named.
 
     Parameters
     ----------

@@ -9,7 +9,9 @@ from importlib import import_module
 
 from anonymize.cli.parser import make_parser
 from anonymize.errors import AnonymizeError, UsageError
+from anonymize.kernel_cache import use_kernel_cache
 
+COMPILING = ("run",)
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -21,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as leaving:  # argparse has printed the reason, or the help
         return int(leaving.code or 0)
     try:
+        if options.command in COMPILING:
+            use_kernel_cache()  # before the kernels are imported
         command = import_module(f"anonymize.cli.{options.command}")
         return int(command.execute(options))
     except UsageError as fault:

@@ -10,14 +10,12 @@ from anonymize.cli.detections import open_detections
 from anonymize.cli.inputs import plan_run
 from anonymize.cli.progress import make_progress
 from anonymize.cli.work import Result, Worker
-from anonymize.kernel_cache import use_kernel_cache
 
 
 def execute(options: argparse.Namespace) -> int:
     """Do all inputs, print the summary, and return 1 if one of them failed."""
     settings = chosen.settings_for_video(options)
     plan = plan_run(options.inputs, options.output)
-    use_kernel_cache()
     model = chosen.chosen_model(options)
     results: list[Result] = []
     with open_detections(options.detections, overwrite=options.overwrite) as detections:

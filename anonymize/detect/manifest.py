@@ -20,7 +20,7 @@ from anonymize.frames import Label
 ADAPTERS: Final = ("anonymize-v1", "centerface")
 DEFAULT_MODEL: Final = "drive"
 PINNED_SHA256: Final[Mapping[str, str]] = {
-    "drive": "64a9b248c07a4fb6e3ab53e82e11b16a7213d4f200aa0d1db18f0bf9c2aa2df3",
+    "drive": "4deaefd74f4dbb562585ac1b8edaeb3b017a5533fcc986be719c6271c0d5b86e",
 }
 MAX_MODEL_BYTES: Final = 512 * 2**20
 

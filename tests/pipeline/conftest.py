@@ -70,13 +70,20 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Engine, Scr
 
 
 def noise_frame(
-    width: int = 96, height: int = 64, pixel_format: str = "nv12", *, seed: int = 1, pts: int = 0, **more: object
+    width: int = 96,
+    height: int = 64,
+    pixel_format: str = "nv12",
+    *,
+    seed: int = 1,
+    pts: int = 0,
+    **more: object,
 ) -> CapturedFrame:
     """Random pixels: whatever of them is left after hiding can be recognised."""
     layout = LAYOUTS[PixelFormat(pixel_format)]
     random = np.random.default_rng(seed)
     planes = tuple(
-        random.integers(0, 1 << layout.bits, shape).astype(layout.dtype) for shape in layout.shapes(width, height)
+        random.integers(0, 1 << layout.bits, shape).astype(layout.dtype)
+        for shape in layout.shapes(width, height)
     )
     return CapturedFrame(planes, pixel_format, pts=pts, time_base=Fraction(1, 30), **more)
 

@@ -34,7 +34,12 @@ def scenes(draw: st.DrawFn) -> list[list[tuple[list[float], int, float, bool]]]:
     frames = []
     count = draw(st.integers(1, 6))
     places = [
-        [draw(st.integers(0, 560)), draw(st.integers(0, 300)), draw(st.integers(-9, 9)), draw(st.integers(-5, 5))]
+        [
+            draw(st.integers(0, 560)),
+            draw(st.integers(0, 300)),
+            draw(st.integers(-9, 9)),
+            draw(st.integers(-5, 5)),
+        ]
         for _ in range(count)
     ]
     for time in range(draw(st.integers(2, 8))):
@@ -43,7 +48,9 @@ def scenes(draw: st.DrawFn) -> list[list[tuple[list[float], int, float, bool]]]:
             if draw(st.integers(0, 3)):
                 left, top = x + dx * time, y + dy * time
                 score = 0.9 - index / 64 - time / 1024
-                frame.append(([left, top, left + 16 + 4 * index, top + 24], index % 2, score, draw(st.booleans())))
+                frame.append(
+                    ([left, top, left + 16 + 4 * index, top + 24], index % 2, score, draw(st.booleans()))
+                )
         frames.append(frame)
     return frames
 
@@ -83,7 +90,9 @@ def test_the_first_detection_is_hidden_at_once():
 def test_a_missed_plate_is_hidden_where_it_moved_to():
     tracker = Tracker()
     for number in range(5):
-        tracker.step(table([([100 + 12 * number, 80, 130 + 12 * number, 96], 1, 0.9, True)]), number / 30, size=SIZE)
+        tracker.step(
+            table([([100 + 12 * number, 80, 130 + 12 * number, 96], 1, 0.9, True)]), number / 30, size=SIZE
+        )
     for number in range(5, 12):
         out = tracker.step(table([]), number / 30, size=SIZE)
         assert out.count == 1
@@ -126,7 +135,10 @@ def test_equal_and_falling_times_neither_hold_for_ever_nor_fail():
 
 def test_one_track_too_many_is_an_error():
     tracker = Tracker()
-    full = [([20 * (i % 30), 40 * (i // 30), 20 * (i % 30) + 8, 40 * (i // 30) + 8], 1, 0.9, True) for i in range(MAX_BOXES)]
+    full = [
+        ([20 * (i % 30), 40 * (i // 30), 20 * (i % 30) + 8, 40 * (i // 30) + 8], 1, 0.9, True)
+        for i in range(MAX_BOXES)
+    ]
     assert tracker.step(table(full), 0.0, size=SIZE).count == MAX_BOXES
     with pytest.raises(TooManyError, match="256"):
         tracker.step(table([([600, 350, 620, 358], 0, 0.9, True)]), 0.1, size=SIZE)
@@ -135,7 +147,9 @@ def test_one_track_too_many_is_an_error():
 @pytest.mark.parametrize("move", [(0, 0), (7, 0), (-5, 3), (0, -6), (12, 9)])
 def test_the_cameras_shift_is_measured(move):
     scene = np.random.default_rng(3).random((260, 400)).astype(np.float32)
-    scene = sum(np.roll(scene, (i, j), (0, 1)) for i in range(5) for j in range(5))  # a little smooth, as pictures are
+    scene = sum(
+        np.roll(scene, (i, j), (0, 1)) for i in range(5) for j in range(5)
+    )  # a little smooth, as pictures are
     motion = CameraMotion()
     x, y = move
     assert motion.shift(np.ascontiguousarray(scene[30:210, 30:350])) == (0.0, 0.0)
