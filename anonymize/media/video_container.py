@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+_DURATION: Final = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)\0*")
 _EBML: Final = b"\x1a\x45\xdf\xa3"
 _SEGMENT: Final = b"\x18\x53\x80\x67"
 
@@ -26,6 +28,30 @@ def check_complete(descriptor: int, container: InputContainer, stream: VideoStre
     else:
         return ""
     return f"{size:,} bytes came, {end:,} are promised" if end > size else ""
+
+
+def check_end(container: InputContainer, stream: VideoStream, reached_s: float, longest_gap_s: float) -> str:
+    """How much of the track's promised time did not come, in words; empty where all came or nothing is promised.
+
+    Matroska and MPEG-TS have no index of all frames: after damage their readers search for the next sound byte and
+    say nothing. A shortfall of half a second, or of two of the longest gaps between frames, is no rounding.
+    """
+    promised = _promised_end_s(container, stream)
+    if promised is None or promised - reached_s <= max(0.5, 2 * longest_gap_s):
+        return ""
+    return f"frames came up to {reached_s:.3f} s, {promised:.3f} s are promised"
+
+
+def _promised_end_s(container: InputContainer, stream: VideoStream) -> float | None:
+    if container.format.name.startswith("matroska"):
+        found = _DURATION.fullmatch(stream.metadata.get("DURATION", ""))
+        if found:
+            return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
+        alone = len(container.streams) == 1 and container.duration
+        return container.duration / 1_000_000 if alone and container.duration else None
+    if container.format.name == "mpegts" and stream.duration and stream.time_base:
+        return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+    return None
 
 
 def matroska_end(head: bytes) -> int:

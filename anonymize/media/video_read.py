@@ -6,7 +6,6 @@ Nothing here writes on a plane or keeps one. What cannot be decoded is an error 
 
 from __future__ import annotations
 
-import heapq
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -19,8 +18,9 @@ from anonymize.frames import CapturedFrame, Planes
 from anonymize.media.output import FileIdentity
 from anonymize.media.video_av import foreign_errors, load_av, open_input
 from anonymize.media.video_container import check_complete
-from anonymize.media.video_facts import VideoFacts, facts_of, promised_frames
+from anonymize.media.video_facts import VideoFacts, facts_of
 from anonymize.media.video_order import LOOK_AHEAD, PresentationOrder, Promise
+from anonymize.media.video_packets import VideoPackets
 from anonymize.media.video_planes import writable_planes
 
 if TYPE_CHECKING:
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 OnError = Literal["fail", "skip-frame"]
-# Codecs whose packets are one shown picture each. Others (VP8, MPEG-4 in AVI) have packets that show none.
-_PACKET_IS_PICTURE: Final = frozenset(
-    {"h264", "hevc", "mjpeg", "av1", "libdav1d", "vp9", "mpeg2video", "rawvideo"}
-)
 _MAX_NAMED: Final = 5
 
 
@@ -67,10 +63,6 @@ class VideoReader:
         self._camera = camera
         self._skipped: list[str] = []
         self._leading = 0
-        self._unshown = 0
-        self._reorders = False
-        self._untimed: list[int] = []
-        self._packets_read = 0
         self._durations: dict[int, int] = {}
         self.last_pts = -(2**63)
         self._av = load_av()
@@ -101,6 +93,9 @@ class VideoReader:
         codec.thread_type = "AUTO" if threads > 1 else "SLICE"
         codec.copy_opaque = True
         self._order = PresentationOrder(decoder_delay=threads)
+        self._packets = VideoPackets(
+            self.path, self.container, self.stream, order=self._order, lose=self._lose
+        )
         self._pictures = self._in_order()
         first = next(self._pictures, None)
         if first is None:
@@ -108,7 +103,7 @@ class VideoReader:
         pts, number, frame = first
         try:
             self.facts: VideoFacts = facts_of(
-                self.container, self.stream, frame, pts, reorders=self._reorders
+                self.container, self.stream, frame, pts, reorders=self._packets.reorders
             )
         except MediaError as error:
             raise MediaError(f"{self.path}: {error}") from None
@@ -182,78 +177,38 @@ class VideoReader:
     def _in_order(self) -> Iterator[tuple[int, int, av.VideoFrame]]:
         """Decoded pictures by time; all that are lost on the way have been reported before."""
         waiting: deque[tuple[Packet[VideoStream], int]] = deque()
-        for packet in self._packets():
-            waiting.append(packet)
+        for numbered in self._packets.read():
+            waiting.append(numbered)
             if len(waiting) > LOOK_AHEAD:
                 yield from self._decode(*waiting.popleft())
         while waiting:
             yield from self._decode(*waiting.popleft())
-        yield from self._decode(None, self._packets_read)
+        yield from self._decode(None, self._packets.count)
         self._report_lost(None)
         yield from self._order.ready()
-        if (short := promised_frames(self.container, self.stream) - self._packets_read) > 0:
-            self._lose(
-                f"the file is cut off: its index lists {short} more frames than are there", frames=short
-            )
-
-    def _packets(self) -> Iterator[tuple[Packet[VideoStream], int]]:
-        """Packets of the stream and their numbers, each with its promise entered."""
-        first_key_pts: int | None = None
-        latest_pts = -(2**63)
-        source = self.container.demux(self.stream)
-        while True:
-            try:
-                with foreign_errors(self.path, f"cannot be read after frame {self._packets_read}"):
-                    packet = next(source, None)
-            except MediaError as error:
-                self._lose(str(error).removeprefix(f"{self.path}: "), frames=0)
-                return
-            if packet is None:
-                return
-            if packet.size == 0:
-                continue
-            if packet.is_keyframe and first_key_pts is None and packet.pts is not None:
-                first_key_pts = packet.pts
-            if packet.pts is not None:
-                self._reorders |= packet.pts < latest_pts
-                latest_pts = max(latest_pts, packet.pts)
-            elif packet.dts is not None and not packet.is_discard:
-                heapq.heappush(self._untimed, packet.dts)
-            leading = first_key_pts is None or (packet.pts is not None and packet.pts < first_key_pts)
-            promise = Promise(self._packets_read, packet.pts, packet.dts, leading)
-            self._packets_read += 1
-            # The decoder hands it on to the picture. One object a packet: PyAV finds them again by their id().
-            packet.opaque = promise
-            if packet.is_discard:  # cut away by the edit list: others need it decoded, it is never handed out
-                self._unshown += 1
-            elif self.stream.codec_context.name in _PACKET_IS_PICTURE:
-                self._order.promise(promise)
-            yield packet, promise.number
+        self._packets.check_end()
 
     def _decode(
         self, packet: Packet[VideoStream] | None, number: int
     ) -> Iterator[tuple[int, int, av.VideoFrame]]:
         frames: list[av.VideoFrame] = []
-        if packet is not None and packet.is_corrupt:
-            self._forget_time(self._order.settle(number))
+        if packet is not None and self._packets.is_cut_off(packet):
+            self._packets.forget_time(self._order.settle(number))
             self._lose(f"frame {number} is cut off or damaged")
         else:
             try:
                 with foreign_errors(self.path, f"frame {number} cannot be decoded"):
                     frames = self.stream.codec_context.decode(packet)
             except MediaError as error:
-                self._forget_time(self._order.settle(number))
+                self._packets.forget_time(self._order.settle(number))
                 self._lose(str(error).removeprefix(f"{self.path}: "))
         for frame in frames:
             self._take(frame)
         yield from self._order.ready()
 
     def _take(self, frame: av.VideoFrame) -> None:
-        number = frame.opaque.number if isinstance(frame.opaque, Promise) else self._packets_read
-        pts = frame.pts
-        if pts is None and self._untimed:
-            # AVI has decoding times alone: pictures come out in the order of their times, and take them in turn.
-            pts = heapq.heappop(self._untimed)
+        number = frame.opaque.number if isinstance(frame.opaque, Promise) else self._packets.count
+        pts = frame.pts if frame.pts is not None else self._packets.take_time()
         if frame.is_corrupt:
             self._order.settle(number)
             self._lose(f"frame {number} was decoded with errors ({self._at(pts)})")
@@ -266,19 +221,13 @@ class VideoReader:
 
     def _report_lost(self, newest: int | None) -> None:
         for promise in self._order.lost(newest):
-            self._forget_time(promise)
+            self._packets.forget_time(promise)
             if promise.leading:
                 self._leading += 1
             else:
                 self._lose(
                     f"frame {promise.number} is missing: no picture came of it ({self._at(promise.pts)})"
                 )
-
-    def _forget_time(self, promise: Promise | None) -> None:
-        """A lost packet without a pts: its time must not go to the next picture."""
-        if promise is not None and promise.pts is None and promise.dts in self._untimed:
-            self._untimed.remove(promise.dts)
-            heapq.heapify(self._untimed)
 
     def _lose(self, what: str, *, frames: int = 1) -> None:
         """A frame is lost: an error, or one more in the count."""
@@ -304,9 +253,9 @@ class VideoReader:
             lines.append(f"{self.frames_skipped} frames left out because they could not be decoded")
         if self._leading:
             lines.append(f"{self._leading} frames before the first whole picture left out, as players do")
-        if self._unshown:
+        if self._packets.unshown:
             lines.append(
-                f"{self._unshown} frames that the edit list cuts away, and no player shows, left out"
+                f"{self._packets.unshown} frames that the edit list cuts away, and no player shows, left out"
             )
         if self.facts.converted:
             lines.append(f"pixel format {self.facts.source_format} converted to {self.facts.pixel_format}")

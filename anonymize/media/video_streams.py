@@ -26,8 +26,8 @@ PRE_ROLL_S: Final = (
 )
 _KEPT_METADATA: Final = frozenset({"creation_time"})
 _STRUCTURAL: Final = frozenset(  # written by every muxer anew
-    {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "language", "handler_name", "vendor_id",
-     "variant_fps", "number_of_frames", "number_of_bytes", "bps"}
+    {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "language", "handler_name",
+     "vendor_id", "variant_fps", "number_of_frames", "number_of_bytes", "bps"}
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The written video is the source in everything but its pixels: drawn clips, so that nothing from elsewhere is needed."""
+"""The written video is the source in everything but its pixels: all clips are drawn here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from anonymize.media.video import VideoWriter, open_video
 from tests.media.video_samples import FONT_FREE_SUBTITLE, LOCATION, Clip, contents, make_clip, number_of
 
 Seal = Callable[[CapturedFrame], ReleasedFrame]
-FAST = {"preset": "ultrafast", "threads": 1}
+FAST: dict[str, Any] = {"preset": "ultrafast", "threads": 1}
 
 
 def copy_video(source: Path, target: Path, released: Seal, **options: Any) -> VideoWriter:
@@ -37,7 +37,7 @@ def pictures(path: Path) -> list[tuple[Fraction, int]]:
     """Time and drawn number of every picture, by plain PyAV; AVI has decoding times alone."""
     found = []
     with av.open(str(path)) as container:
-        container.flags &= ~av.container.Flags.gen_pts.value
+        container.flags = container.flags & ~int(av.container.Flags.gen_pts.value)
         for frame in container.decode(video=0):
             assert frame.time_base is not None
             time = frame.pts if frame.pts is not None else frame.dts

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -50,7 +50,7 @@ def numbered(number: int, width: int, height: int, pix_fmt: str) -> av.VideoFram
     for index, plane in enumerate(frame.planes):
         deep = plane.line_size >= 2 * plane.width and pix_fmt.endswith("10le")
         dtype, scale = (np.uint16, 4) if deep else (np.uint8, 1)
-        lines = np.frombuffer(plane, dtype).reshape(plane.height, -1)
+        lines = np.frombuffer(cast(Any, plane), cast(Any, dtype)).reshape(plane.height, -1)
         picture = lines[:, : plane.width]
         rows, columns = np.mgrid[: plane.height, : plane.width]
         if index:
@@ -167,7 +167,7 @@ class Contents:
 
     times_s: list[Fraction]
     sound: list[tuple[Fraction, bytes]]
-    kinds: list[str]
+    kinds: Sequence[str]
     duration_s: float
 
 
