@@ -6,6 +6,7 @@ AnonymizeError
 │   ├── InterlacedError               two fields in one frame: dropped as `interlaced`
 │   └── FrameExpiredError             planes asked for after the next `process` call: raised, nothing is read
 ├── MediaError (OSError)              a file that cannot be read or written whole: that input fails
+├── TrackError (ValueError)           a position log that cannot be read: nothing is written for its inputs
 ├── ModelError (RuntimeError)         a model is missing, altered or of an unknown layout: the engine does not start
 ├── DetectorError (RuntimeError)      the network failed or gave NaN: dropped as `detector_error`
 │   └── DetectorBlindError            the canary was not found: every frame drops as `detector_blind`
@@ -40,6 +41,10 @@ class FrameExpiredError(FrameError):
 
 class MediaError(AnonymizeError, OSError):
     """A file that cannot be read or written whole; that input fails and nothing is written for it."""
+
+
+class TrackError(AnonymizeError, ValueError):
+    """A position log that cannot be read. The message holds no place and no time of it."""
 
 
 class ModelError(AnonymizeError, RuntimeError):
