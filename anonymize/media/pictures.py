@@ -70,7 +70,7 @@ class CapturedPicture:
         rgb24 or gray8, in memory of its own, as stored; `rotation_deg` and `mirrored` say how it stands upright.
     metadata : PictureMetadata
     notes : tuple of str
-        Names only, never a value of what was dropped.
+        At most two lines, "dropped: …" and "changed: …"; names only, never a value of what was dropped.
     """
 
     frame: CapturedFrame
@@ -230,7 +230,14 @@ def _open(content: bytes, camera: str) -> CapturedPicture:
         rotation_deg=rotation_deg,
         mirrored=mirrored,
     )
-    return CapturedPicture(frame, metadata, tuple(notes))
+    return CapturedPicture(frame, metadata, _by_kind(notes))
+
+
+def _by_kind(notes: list[str]) -> tuple[str, ...]:
+    """One line for what was dropped, one for what was changed."""
+    kinds = ("dropped: ", "changed: ")
+    named = {kind: [note.removeprefix(kind) for note in notes if note.startswith(kind)] for kind in kinds}
+    return tuple(kind + "; ".join(names) for kind, names in named.items() if names)
 
 
 def _check_size(width: int, height: int) -> None:
