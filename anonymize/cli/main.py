@@ -42,5 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as fault:  # a bug: named, and where, but never with the values of its variables
         last = traceback.extract_tb(fault.__traceback__)[-1]
         where = f"{last.filename.rsplit('/', 1)[-1]}:{last.lineno}"
-        print(f"anonymize {options.command}: internal error at {where}: {type(fault).__name__}", file=sys.stderr)
+        print(
+            f"anonymize {options.command}: internal error at {where}: {type(fault).__name__}", file=sys.stderr
+        )
         return FAILED

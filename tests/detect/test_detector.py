@@ -73,7 +73,9 @@ def test_the_packaged_network_sees_the_canary_in_every_format(packaged, pixel_fo
     canary.check(packaged.detect(canary.frame), packaged.labels)
 
 
-@pytest.mark.parametrize("size", [(1920, 1080), (1280, 720), (720, 1280), (64, 48), (333, 1111), (3840, 2160)])
+@pytest.mark.parametrize(
+    "size", [(1920, 1080), (1280, 720), (720, 1280), (64, 48), (333, 1111), (3840, 2160)]
+)
 def test_the_packaged_network_sees_the_canary_at_every_size(size):
     detector = Detector(load_packaged(), settings())
     blank = frame_of(np.zeros((size[1], size[0], 3), np.uint8), "nv12")
@@ -204,4 +206,6 @@ def test_a_foreign_model_finds_the_portrait(tmp_path, street):
         middle = ((x1 + x2) / 2, (y1 + y2) / 2)
         assert any(b[0] < middle[0] < b[2] and b[1] < middle[1] < b[3] for b in found)
     with pytest.raises(UsageError, match="centerface"):
-        Detector(load_foreign(file, sha256, tmp_path / "manifest.toml"), settings(classes=frozenset({Label.PLATE})))
+        Detector(
+            load_foreign(file, sha256, tmp_path / "manifest.toml"), settings(classes=frozenset({Label.PLATE}))
+        )
