@@ -31,7 +31,7 @@ class Preprocessor:
     ) -> None:
         from anonymize_kernels import preprocess
 
-        preprocess.compile_all(_family(frame.pixel_format))
+        preprocess.compile_all(_family(frame.pixel_format) + ("10" if frame.layout.bits == 10 else ""))
         self._table = _conversion(frame, entry)
         self._sums = np.zeros(preprocess.sums_length(frame.width), np.int32)
         for channel in range(3):
