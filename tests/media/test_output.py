@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import stat
 import subprocess
@@ -252,3 +254,37 @@ def test_identity_is_that_of_the_file_behind_links(tmp_path: Path) -> None:
     assert (
         identity_of(tmp_path / "b") == identity_of(tmp_path / "a") == FileIdentity.of((tmp_path / "a").stat())
     )
+
+
+def test_a_file_system_without_locks_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    temporary_name(tmp_path / "a.jpg").write_bytes(b"left behind")
+    write_whole(tmp_path / "a.jpg", b"hidden")
+    assert (tmp_path / "a.jpg").read_bytes() == b"hidden"
+
+
+@pytest.mark.parametrize(("fault", "raised"), [(errno.EIO, True), (errno.EINVAL, False)])
+def test_a_folder_that_cannot_be_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int, raised: bool
+) -> None:
+    sync = os.fsync
+
+    def fail(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(fault, os.strerror(fault))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(MediaError, match="cannot be synced") if raised else contextlib.nullcontext():
+        write_whole(tmp_path / "a.jpg", b"hidden")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
+
+
+def test_a_target_without_a_name_is_refused() -> None:
+    with pytest.raises(MediaError, match="wanted the name of a file"):
+        check_target(Path("/"))
+    with pytest.raises(MediaError, match="wanted the name of a file"):
+        check_target(Path(".."))
