@@ -235,10 +235,9 @@ def _flatten(plane: Plane) -> Plane:
     """The plane as rows of samples: a view, however its lines are padded."""
     if not plane.flags.writeable:
         raise FrameError("a plane is read-only; wanted one that can be hidden in place")
-    if plane.ndim == 2:
-        return plane
-    flat = plane.reshape(plane.shape[0], -1)
-    if flat.__array_interface__["data"] != plane.__array_interface__["data"]:
+    flat = plane if plane.ndim == 2 else plane.reshape(plane.shape[0], -1)
+    copied = flat is not plane and flat.__array_interface__["data"] != plane.__array_interface__["data"]
+    if copied or (flat.shape[1] > 1 and flat.strides[1] != flat.itemsize):
         raise FrameError(f"a plane has strides {plane.strides}; wanted the samples of a line side by side")
     return flat
 

@@ -6,6 +6,7 @@ import gc
 import math
 import os
 import tracemalloc
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -117,10 +118,21 @@ def test_read_only_planes_are_refused():
     np.testing.assert_array_equal(planes[0], before)
 
 
-def test_samples_that_lie_apart_are_refused():
-    turned = np.zeros((8, 6, 3), np.uint8)[:, :, ::-1]  # a flat view of it cannot be had: numpy would copy
+@pytest.mark.parametrize(
+    "plane",
+    [
+        np.zeros((8, 6, 3), np.uint8)[:, :, ::-1],  # a flat view of it cannot be had: numpy would copy
+        np.zeros((8, 6, 6), np.uint8)[:, :, ::2],
+        np.zeros((8, 1, 6), np.uint8)[:, :, ::2],
+        np.zeros((8, 12, 3), np.uint8)[:, ::2],
+    ],
+    ids=lambda plane: str(plane.strides),
+)
+def test_samples_that_lie_apart_are_refused(plane):
     with pytest.raises(FrameError, match="strides"):
-        hide(Hider(Styles()), (turned,), [[0, 0, 1, 4]], layout=LAYOUTS[PixelFormat.BGR24])
+        hide(Hider(Styles()), (plane,), [[0, 0, 1, 4]], layout=LAYOUTS[PixelFormat.BGR24])
+    with pytest.raises(FrameError, match="strides"):
+        hide(Hider(Styles()), (np.zeros((8, 12), np.uint8)[:, ::2],), [[0, 0, 1, 4]], layout=GRAY)
 
 
 @pytest.mark.parametrize("style", ["veil", "solid", "mosaic"])
@@ -319,5 +331,5 @@ def test_no_memory_grows(style):
 
 
 def read_rss_bytes():
-    with open("/proc/self/statm", encoding="ascii") as statm:
+    with Path("/proc/self/statm").open(encoding="ascii") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
