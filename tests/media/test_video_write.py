@@ -37,7 +37,7 @@ def pictures(path: Path) -> list[tuple[Fraction, int]]:
     """Time and drawn number of every picture, by plain PyAV; AVI has decoding times alone."""
     found = []
     with av.open(str(path)) as container:
-        container.flags = container.flags & ~int(av.container.Flags.gen_pts.value)
+        container.flags = container.flags & ~1  # AVFMT_FLAG_GENPTS
         for frame in container.decode(video=0):
             assert frame.time_base is not None
             time = frame.pts if frame.pts is not None else frame.dts

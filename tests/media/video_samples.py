@@ -168,7 +168,7 @@ class Contents:
     times_s: list[Fraction]
     sound: list[tuple[Fraction, bytes]]
     kinds: Sequence[str]
-    duration_s: float
+    duration_s: float  # of picture and sound; other tracks may be longer
 
 
 def contents(path: Path) -> Contents:
@@ -184,4 +184,9 @@ def contents(path: Path) -> Contents:
                 times.append(packet.pts * packet.time_base)
             elif packet.stream.type == "audio":
                 sound.append((packet.pts * packet.time_base, bytes(packet)))
-        return Contents(sorted(times), sound, kinds, (container.duration or 0) / 1e6)
+        ends = [
+            float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+            for stream in container.streams
+            if stream.type in ("video", "audio") and stream.duration and stream.time_base
+        ]
+        return Contents(sorted(times), sound, kinds, max(ends, default=(container.duration or 0) / 1e6))
