@@ -61,6 +61,8 @@ class VideoPackets:
         self._latest_pts: int | None = None
         self._longest_gap = 0
         self._ends_marked = False
+        # AVI has decoding times alone; FFmpeg gives them out as pts for some pictures and not for others.
+        self._decoding_times = container.format.name == "avi"
 
     def read(self) -> Iterator[tuple[Packet[VideoStream], int]]:
         """Packets that hold something, with their numbers; each has its promise entered in the order."""
@@ -91,6 +93,8 @@ class VideoPackets:
             return None
 
     def _note_time(self, packet: Packet[VideoStream]) -> None:
+        if self._decoding_times:
+            packet.pts = None
         if packet.pts is None:
             if packet.dts is not None and not packet.is_discard:
                 heapq.heappush(self._untimed, packet.dts)
@@ -115,7 +119,7 @@ class VideoPackets:
     def take_time(self) -> int | None:
         """The time of the next picture whose packet has none.
 
-        AVI has decoding times alone: pictures come out in the order of their times, and take them in turn.
+        Pictures come out in the order of their times, and take the decoding times in turn.
         """
         return heapq.heappop(self._untimed) if self._untimed else None
 

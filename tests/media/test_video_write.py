@@ -366,3 +366,114 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, released: Seal) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4"]
+
+
+HDR = ":".join(
+    [
+        "log-level=none",
+        "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)",
+        "max-cll=1000,400",
+    ]
+)
+
+
+@pytest.mark.parametrize("encoder", ["hevc", "h264"])
+def test_mastering_light_of_hdr_video(tmp_path: Path, released: Seal, encoder: str) -> None:
+    source = make_clip(
+        Clip(
+            tmp_path / "in.mp4", range(3), codec="libx265", pix_fmt="yuv420p10le", colour=(1, 9, 9, 16),
+            options={"preset": "ultrafast", "x265-params": HDR},
+        )
+    )  # fmt: skip
+    copy_video(source, tmp_path / "out.mp4", released, encoder=encoder)
+    with open_video(source) as before, open_video(tmp_path / "out.mp4") as after:
+        light = before.facts.mastering
+        assert light is not None
+        assert (light.red, light.max_luminance) == ((Fraction(17, 25), Fraction(8, 25)), 1000)
+        assert (light.max_content_light, light.max_average_light) == (1000, 400)
+        assert after.facts.mastering == light
+        assert after.facts.colour == before.facts.colour
+
+
+def test_two_frames_at_one_time_are_told(tmp_path: Path, released: Seal) -> None:
+    source = make_clip(Clip(tmp_path / "in.mkv", [0, 40, 80, 120], Fraction(1, 1000)))
+    twice = tmp_path / "twice.mkv"
+    with av.open(str(source)) as container, av.open(str(twice), "w") as output:
+        target = output.add_stream_from_template(container.streams.video[0])
+        for packet in container.demux(video=0):
+            if packet.size and packet.pts is not None:
+                packet.pts = packet.dts = 40 if packet.pts == 80 else packet.pts
+                packet.stream = target
+                output.mux(packet)
+    with pytest.raises(MediaError, match=r"frame 2 has the time of the one before it \(at 0\.040 s\)"):
+        copy_video(twice, tmp_path / "out.mkv", released)
+    with (
+        open_video(twice, on_error="skip-frame") as reader,
+        VideoWriter(tmp_path / "out.mkv", reader, **FAST) as writer,
+    ):
+        for captured in reader:
+            writer.write(released(captured))
+    assert [number for _, number in pictures(tmp_path / "out.mkv")] == [0, 1, 3]
+    assert "1 frames left out because they could not be decoded" in writer.notes
+
+
+def test_a_gap_in_avi_stays_a_gap(tmp_path: Path, released: Seal) -> None:
+    """AVI counts frames: a place that is left out is written as an empty chunk."""
+    source = make_clip(Clip(tmp_path / "in.avi", codec="mjpeg", pix_fmt="yuvj420p", colour=(2, 2, 2, 2),
+                            options={"strict": "unofficial"}))  # fmt: skip
+    with open_video(source) as reader, VideoWriter(tmp_path / "out.avi", reader) as writer:
+        for number, captured in enumerate(reader):
+            if number not in (4, 5, 11):
+                writer.write(released(captured))
+    assert pictures(tmp_path / "out.avi") == [pair for pair in pictures(source) if pair[1] not in (4, 5, 11)]
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+def test_avi_with_reordered_pictures(tmp_path: Path, released: Seal, codec: str) -> None:
+    source = make_clip(Clip(tmp_path / "in.avi", codec=codec, options={"bf": "2"}))
+    copy_video(source, tmp_path / "out.avi", released, encoder="h264")
+    with open_video(tmp_path / "out.avi") as reader:
+        assert [(c.pts * c.time_base, number_of(c.planes[0])) for c in reader] == [
+            (Fraction(number, 25), number) for number in range(24)
+        ]
+
+
+OTHERS = [
+    ("webm", "libvpx", {"auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "good", "cpu-used": "5"}),
+    ("webm", "libvpx-vp9", {"auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "good", "cpu-used": "6"}),
+    ("mp4", "libx264", {"x264-params": "open-gop=1:keyint=8:bframes=3"}),
+    ("ts", "libx264", {"x264-params": "open-gop=1:keyint=8:bframes=3"}),
+    ("mp4", "libx264", {"preset": "fast", "x264-params": "intra-refresh=1:keyint=8"}),
+    (
+        "mp4",
+        "libx265",
+        {"preset": "ultrafast", "x265-params": "log-level=none:open-gop=1:keyint=8:bframes=3"},
+    ),
+    ("ts", "mpeg2video", {"bf": "2"}),
+    ("mp4", "mpeg4", {"bf": "2"}),
+]
+
+
+@pytest.mark.parametrize(("extension", "codec", "options"), OTHERS)
+def test_hidden_references_and_open_groups_are_no_losses(
+    tmp_path: Path, released: Seal, extension: str, codec: str, options: dict[str, str]
+) -> None:
+    """Packets that show no picture, and pictures that lean on those before a keyframe, are no errors."""
+    times, base = (
+        (range(0, 1600, 40), Fraction(1, 1000)) if extension == "webm" else (range(40), Fraction(1, 25))
+    )
+    source = make_clip(Clip(tmp_path / f"in.{extension}", times, base, codec=codec, options=options))
+    fast = {"encoder": "vp9", "preset": "8"} if extension == "webm" else {"encoder": "h264"}
+    writer = copy_video(source, tmp_path / f"out.{extension}", released, **fast)
+    assert writer.notes == []
+    assert [number for _, number in pictures(tmp_path / f"out.{extension}")] == list(range(40))
+
+
+def test_fragmented_files_as_dash_cams_write_them(tmp_path: Path, released: Seal) -> None:
+    source = make_clip(
+        Clip(tmp_path / "in.mp4", sound="aac", options={"preset": "ultrafast", "bf": "0", "g": "8"},
+             muxer_options={"movflags": "frag_keyframe+empty_moov"})
+    )  # fmt: skip
+    copy_video(source, tmp_path / "out.mp4", released)
+    assert pictures(tmp_path / "out.mp4") == pictures(source)
+    assert contents(tmp_path / "out.mp4").sound == contents(source).sound
