@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
+from anonymize.cli import stop
 from anonymize.cli.parser import make_parser
 from anonymize.errors import AnonymizeError, UsageError
 from anonymize.kernel_cache import use_kernel_cache
@@ -23,10 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as leaving:  # argparse has printed the reason, or the help
         return int(leaving.code or 0)
     try:
+        warnings.simplefilter("ignore")  # of libraries, on damaged files: our own messages say what matters
         if options.command in COMPILING:
             use_kernel_cache()  # before the kernels are imported
         command = import_module(f"anonymize.cli.{options.command}")
-        return int(command.execute(options))
+        with stop.listening():
+            return int(command.execute(options))
     except UsageError as fault:
         print(f"anonymize {options.command}: {fault}", file=sys.stderr)
         return USAGE

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from anonymize.cli import options as chosen
+from anonymize.cli import stop
 from anonymize.cli.detections import DetectionsFile
 from anonymize.cli.inputs import Job
 from anonymize.detect import Model
@@ -77,6 +78,7 @@ class Worker:
         """
         from anonymize.media.sniff import is_picture
 
+        stop.check()
         result = Result(job)
         start_s = time.monotonic()
         try:
@@ -96,6 +98,7 @@ class Worker:
     def _picture(self, job: Job, result: Result) -> None:
         from anonymize.media.output import check_target
         from anonymize.media.pictures import open_picture, write_picture
+        from anonymize.media.sniff import PICTURE_SUFFIXES
 
         check_target(job.target, overwrite=self._options.overwrite)
         picture = open_picture(job.source)
@@ -103,7 +106,11 @@ class Worker:
         (outcome,) = engine.process(picture.frame)
         if isinstance(outcome, Dropped):
             raise MediaError(f"{job.source}: dropped as {outcome.reason}: {engine.last_fault}")
-        write_picture(job.target, outcome, picture.metadata, overwrite=self._options.overwrite)
+        renamed = job.target.suffix.lower() != job.source.suffix.lower()
+        wanted = PICTURE_SUFFIXES.get(job.target.suffix.lower()) if renamed else None
+        write_picture(
+            job.target, outcome, picture.metadata, picture_format=wanted, overwrite=self._options.overwrite
+        )
         self._detections.add(outcome, str(job.source), 0)
         result.count(outcome)
         result.notes += picture.notes
@@ -133,6 +140,7 @@ class Worker:
                 for outcome in engine.process(captured):
                     self._video_outcome(outcome, number, writer, result)
                 progress(result)
+                stop.check()
         result.notes += writer.notes
 
     def _video_outcome(

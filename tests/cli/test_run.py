@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +19,8 @@ from anonymize.cli import main
 from anonymize.drawing import draw_street
 from anonymize.errors import DetectorError
 
+REPOSITORY = Path(__file__).parents[2]
+PATHS = os.pathsep.join(str(REPOSITORY / part) for part in (".", "kernels", "models"))
 STREET, DRAWN = draw_street(640, 360)
 
 
@@ -202,6 +209,25 @@ def test_exceptions_stand_in_the_summary(street, tmp_path, capsys):
 def test_static_areas_are_hidden(street, tmp_path):
     assert run(street, "-o", tmp_path / "out.png", "--hide-always", "0,300,640,360", "--style", "solid") == 0
     assert (np.asarray(Image.open(tmp_path / "out.png"))[300:] == 0).all()
+
+
+def test_another_extension_gives_another_format(street, tmp_path):
+    assert run(street, "-o", tmp_path / "out.jpg") == 0
+    assert Image.open(tmp_path / "out.jpg").format == "JPEG"
+
+
+def test_sigterm_leaves_no_partial_file(clip, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": PATHS}
+    words = [sys.executable, "-m", "anonymize", "run", str(clip), "-o", str(tmp_path / "out")]
+    process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
+    deadline_s = time.monotonic() + 60
+    while not list(tmp_path.glob("out/.*.tmp")) and time.monotonic() < deadline_s and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "nothing unfinished is left" in said
+    assert not any((tmp_path / "out").iterdir())
 
 
 def test_an_output_that_exists_is_kept_unless_told_otherwise(street, tmp_path, capsys):
