@@ -134,3 +134,20 @@ def open_input(descriptor: int, path: Path) -> InputContainer:
     # PyAV asks FFmpeg to invent missing pts from the decoding order; for H.264 in AVI they are wrong by a frame.
     container.flags &= ~av.container.Flags.gen_pts.value
     return container
+
+
+def told_verbosely(container: InputContainer, index: int) -> str:
+    """FFmpeg's line on one stream, with what PyAV gives no attribute for: where chroma is sited.
+
+    The level of FFmpeg's log is one for the process; it is raised for some 50 microseconds.
+    """
+    av = load_av()
+    before = av.logging.get_level()
+    try:
+        av.logging.set_level(av.logging.VERBOSE)
+        av.logging.set_libav_level(av.logging.VERBOSE)
+        lines = container.dumps_format().splitlines()
+    finally:
+        av.logging.set_libav_level(av.logging.INFO)  # FFmpeg's own default
+        av.logging.set_level(before)
+    return next((line for line in lines if f"Stream #0:{index}" in line), "")

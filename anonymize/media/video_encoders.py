@@ -147,6 +147,8 @@ def add_video_stream(output: OutputContainer, key: str, facts: VideoFacts, quali
     if facts.display_matrix is not None:
         stream.set_display_matrix(facts.display_matrix)
     codec.options = _options(key, encoder, facts.mastering, quality)
+    if facts.chroma_location:
+        codec.options = {**codec.options, "chroma_sample_location": facts.chroma_location}
     if encoder.quality_option == "qscale":
         codec.qscale = True
         codec.options = {**codec.options, "global_quality": str((quality.crf or encoder.quality) * _LAMBDA)}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anonymize.errors import MediaError
 from anonymize.frames import ColorMatrix, ColorRange, PixelFormat
+from anonymize.media.video_av import told_verbosely
 
 if TYPE_CHECKING:
     import av
@@ -69,6 +70,8 @@ _MATRICES: Final = {  # AVCOL_SPC_* -> ours
 }
 _CLOCK_S: Final = Fraction(1, 500)
 _UNSPECIFIED: Final = (2, 3)
+_BRACKETS: Final = re.compile(r"\(([^()]*)\)")
+_CHROMA_LOCATIONS: Final = frozenset({"left", "center", "topleft", "top", "bottomleft", "bottom"})
 _CREATION_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z")
 
 
@@ -126,6 +129,8 @@ class VideoFacts:
         Orientation as in `CapturedFrame`; `display_matrix` is what the file says.
     sample_aspect_ratio : Fraction
         Width of a pixel by its height; 0 where the file does not say.
+    chroma_location : str
+        FFmpeg's word for where 4:2:0 chroma is sited (left, center, topleft ...); empty where the file does not say.
     creation_time : str or None
         UTC, ISO 8601.
     """
@@ -150,6 +155,7 @@ class VideoFacts:
     color_range: ColorRange
     color_matrix: ColorMatrix
     sample_aspect_ratio: Fraction
+    chroma_location: str
     interlaced: bool
     mastering: MasteringLight | None
     creation_time: str | None
@@ -207,6 +213,7 @@ def facts_of(
         color_range=color_range,
         color_matrix=_color_matrix(int(frame.colorspace), frame.height, pixel_format),
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(0),
+        chroma_location=_chroma_location(told_verbosely(container, stream.index)),
         interlaced=frame.interlaced_frame,
         mastering=_mastering(frame),
         creation_time=_creation_time(container.metadata.get("creation_time")),
@@ -276,6 +283,15 @@ def _color_matrix(number: int, height: int, pixel_format: PixelFormat) -> ColorM
     if number not in _MATRICES and pixel_format != PixelFormat.GRAY8:
         raise MediaError(f"has colour matrix {number} of ITU-T H.273; wanted BT.601, BT.709 or BT.2020")
     return _MATRICES.get(number, ColorMatrix.BT709)
+
+
+def _chroma_location(line: str) -> str:
+    """The site named in the brackets behind the pixel format: `yuv420p(tv, bt709, progressive, topleft)`."""
+    for brackets in _BRACKETS.findall(line):
+        for word in brackets.split(", "):
+            if word in _CHROMA_LOCATIONS:
+                return str(word)
+    return ""
 
 
 def _creation_time(text: str | None) -> str | None:

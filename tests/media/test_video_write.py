@@ -395,6 +395,19 @@ def test_mastering_light_of_hdr_video(tmp_path: Path, released: Seal, encoder: s
         assert after.facts.colour == before.facts.colour
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("encoder", ["h264", "hevc"])
+def test_chroma_stays_where_it_is_sited(tmp_path: Path, released: Seal, place: int, encoder: str) -> None:
+    source = make_clip(Clip(tmp_path / "in.mp4", range(3), options={"x264-params": f"chromaloc={place}"}))
+    copy_video(source, tmp_path / "out.mp4", released, encoder=encoder)
+    with open_video(source) as before, open_video(tmp_path / "out.mp4") as after:
+        assert (
+            before.facts.chroma_location
+            == after.facts.chroma_location
+            == ["left", "center", "topleft"][place]
+        )
+
+
 def test_two_frames_at_one_time_are_told(tmp_path: Path, released: Seal) -> None:
     source = make_clip(Clip(tmp_path / "in.mkv", [0, 40, 80, 120], Fraction(1, 1000)))
     twice = tmp_path / "twice.mkv"
