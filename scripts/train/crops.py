@@ -22,7 +22,8 @@ Row = tuple[list[float], int, bool]  # xyxy in px of the canvas, class, ignore
 Chosen = tuple[Picture, float, float, NDArray[np.float32] | None]  # scale, stretch, box to keep inside
 PLATE_WIDTH_PX = (22.0, 270.0)
 FACE_HEIGHT_PX = (8.0, 150.0)
-ANCHOR_PX = (7.0, 190.0)  # shorter side an object of the picture is brought to
+# shorter side an object of the picture is brought to; two of three plates are 16 to 64 px at native size
+ANCHOR_PX = {FACE: (7.0, 170.0), PLATE: (7.0, 100.0)}
 SCALE_RANGE = (0.22, 2.6)
 MIN_VISIBLE = 0.5  # share of a box that must lie inside the crop to be asked for
 
@@ -36,7 +37,9 @@ class Region:
 
     def free(self, box: list[float]) -> bool:
         """Tell whether the box touches none of the region's boxes."""
-        others = np.array([r[0] for r in self.rows if not whole(r[0], self.pixels)], np.float32).reshape(-1, 4)
+        others = np.array([r[0] for r in self.rows if not whole(r[0], self.pixels)], np.float32).reshape(
+            -1, 4
+        )
         return not intersection_matrix(np.array([box], np.float32), others).any()
 
 
@@ -114,7 +117,9 @@ class Canvases:
             region = self._crop(rng, (picture, scale, stretch, anchor), width, height)
         return self._dress(region, rng)
 
-    def _beside(self, rng: np.random.Generator, chosen: Chosen, used: tuple[int, int], size: tuple[int, int]) -> Region:
+    def _beside(
+        self, rng: np.random.Generator, chosen: Chosen, used: tuple[int, int], size: tuple[int, int]
+    ) -> Region:
         """Return a region that a small picture shares with others."""
         region = self._dress(self._crop(rng, chosen, *used), rng)
         if used[0] < size[0]:
@@ -146,9 +151,12 @@ class Canvases:
     def _scale(self, rng: np.random.Generator, picture: Picture) -> tuple[float, NDArray[np.float32] | None]:
         asked = np.flatnonzero(~picture.ignore)
         if len(asked) and rng.random() < 0.8:
-            box = picture.boxes[int(rng.choice(asked))]
+            chosen = int(rng.choice(asked))
+            box = picture.boxes[chosen]
             size = max(float(min(box[2] - box[0], box[3] - box[1])), 3.0)
-            return float(np.clip(log_uniform(rng, *ANCHOR_PX) / size, *SCALE_RANGE)), box
+            return float(
+                np.clip(log_uniform(rng, *ANCHOR_PX[int(picture.class_id[chosen])]) / size, *SCALE_RANGE)
+            ), box
         return log_uniform(rng, 0.4, 1.6), None
 
     def _crop(self, rng: np.random.Generator, chosen: Chosen, width: int, height: int) -> Region:
@@ -191,7 +199,10 @@ class Canvases:
         if not region.free([x, y, x + width, y + height]):
             return
         patch = tint(cv2.resize(patch, (width, height), interpolation=cv2.INTER_AREA), rng, night=0.0)
-        new = [float(v) for v in np.concatenate([(box[:2] - low) * scale + (x, y), (box[2:] - low) * scale + (x, y)])]
+        new = [
+            float(v)
+            for v in np.concatenate([(box[:2] - low) * scale + (x, y), (box[2:] - low) * scale + (x, y)])
+        ]
         if rng.random() < 0.5:
             patch = patch[:, ::-1]
             new[0], new[2] = 2 * x + width - new[2], 2 * x + width - new[0]
@@ -207,7 +218,9 @@ def fitted(wanted_px: float, limit_px: int) -> int:
 def joined(a: Region, b: Region, *, axis: int) -> Region:
     """Return b below (axis 0) or to the right (axis 1) of a."""
     shift = (a.pixels.shape[1], 0) if axis == 1 else (0, a.pixels.shape[0])
-    moved = [([r[0] + shift[0], r[1] + shift[1], r[2] + shift[0], r[3] + shift[1]], c, i) for r, c, i in b.rows]
+    moved = [
+        ([r[0] + shift[0], r[1] + shift[1], r[2] + shift[0], r[3] + shift[1]], c, i) for r, c, i in b.rows
+    ]
     return Region(np.concatenate([a.pixels, b.pixels], axis=axis), a.rows + moved)
 
 
@@ -228,7 +241,11 @@ def blend(pixels: Pixels, patch: Pixels, mask: Pixels, x: int, y: int) -> None:
 
 
 def window(
-    source: Pixels, corner: NDArray[np.float64], scale: tuple[float, float], size: tuple[int, int], rng: np.random.Generator
+    source: Pixels,
+    corner: NDArray[np.float64],
+    scale: tuple[float, float],
+    size: tuple[int, int],
+    rng: np.random.Generator,
 ) -> Pixels:
     """Return the window at ``corner``, scaled; what lies outside the picture gets one even colour."""
     width, height = size
@@ -236,7 +253,7 @@ def window(
     x1 = min(source.shape[1], int(np.ceil(corner[0] + width / scale[0])))
     y1 = min(source.shape[0], int(np.ceil(corner[1] + height / scale[1])))
     part = source[y0:y1, x0:x1]
-    left, top = (int(round(max(-c, 0) * s)) for c, s in zip(corner, scale, strict=True))
+    left, top = (round(max(-float(c), 0.0) * s) for c, s in zip(corner, scale, strict=True))
     w = min(width - left, max(1, round((x1 - x0) * scale[0])))
     h = min(height - top, max(1, round((y1 - y0) * scale[1])))
     method = cv2.INTER_AREA if scale[0] < 0.9 else (cv2.INTER_LINEAR, cv2.INTER_CUBIC)[int(rng.integers(2))]
@@ -291,7 +308,9 @@ def turn(pixels: Pixels, rows: list[Row], angle_deg: float) -> tuple[Pixels, lis
     return turned, out
 
 
-def lay(region: Region, patch: Pixels, mask: Pixels, width_px: float, rng: np.random.Generator, tilt: float) -> list[float] | None:
+def lay(
+    region: Region, patch: Pixels, mask: Pixels, width_px: float, rng: np.random.Generator, tilt: float
+) -> list[float] | None:
     """Lay a drawn thing of the given width into the region, slanted; return its box, or None without room."""
     height, width = patch.shape[:2]
     limit_y, limit_x = region.pixels.shape[:2]

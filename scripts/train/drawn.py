@@ -27,7 +27,9 @@ SCHEMES: tuple[tuple[Colour, Colour, float], ...] = (
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX, cv2.FONT_HERSHEY_PLAIN)
 
 
-def write(pixels: Pixels, text: str, area: tuple[int, int, int, int], colour: Colour, rng: np.random.Generator) -> None:
+def write(
+    pixels: Pixels, text: str, area: tuple[int, int, int, int], colour: Colour, rng: np.random.Generator
+) -> None:
     """Draw the text so that it fills the area (x0, y0, x1, y1)."""
     font = FONTS[int(rng.integers(len(FONTS)))]
     x0, y0, x1, y1 = area
@@ -35,13 +37,17 @@ def write(pixels: Pixels, text: str, area: tuple[int, int, int, int], colour: Co
     scale, thickness = (0.35, 1) if coarse else (2.0, int(rng.integers(3, 9)))
     (width, height), base = cv2.getTextSize(text, font, scale, thickness)
     patch = np.zeros((height + base + thickness, width + thickness), np.uint8)
-    cv2.putText(patch, text, (thickness // 2, height + thickness // 2), font, scale, 255, thickness, cv2.LINE_AA)
+    cv2.putText(
+        patch, text, (thickness // 2, height + thickness // 2), font, scale, 255, thickness, cv2.LINE_AA
+    )
     rows = np.flatnonzero(patch.any(axis=1))
     columns = np.flatnonzero(patch.any(axis=0))
     if len(rows) == 0 or x1 - x0 < 2 or y1 - y0 < 2:
         return
     patch = patch[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    patch = cv2.resize(patch, (x1 - x0, y1 - y0), interpolation=cv2.INTER_NEAREST if coarse else cv2.INTER_AREA)
+    patch = cv2.resize(
+        patch, (x1 - x0, y1 - y0), interpolation=cv2.INTER_NEAREST if coarse else cv2.INTER_AREA
+    )
     alpha = patch[..., None].astype(np.float32) / 255
     region = pixels[y0:y1, x0:x1]
     region[:] = (region * (1 - alpha) + np.array(colour, np.float32) * alpha).astype(np.uint8)
@@ -81,13 +87,33 @@ def plate(rng: np.random.Generator) -> Pixels:
     x0, x1 = int(left), int(width * rng.uniform(0.92, 0.97))
     if two_lines:
         middle = int(HEIGHT_PX * rng.uniform(0.40, 0.55))
-        write(pixels, characters(rng, int(rng.integers(2, 6))), (x0, int(top * 0.6), x1, middle - 3), ink, rng)
-        write(pixels, characters(rng, int(rng.integers(3, 6))), (x0, middle + 3, x1, int(HEIGHT_PX - bottom * 0.6)), ink, rng)
+        write(
+            pixels, characters(rng, int(rng.integers(2, 6))), (x0, int(top * 0.6), x1, middle - 3), ink, rng
+        )
+        write(
+            pixels,
+            characters(rng, int(rng.integers(3, 6))),
+            (x0, middle + 3, x1, int(HEIGHT_PX - bottom * 0.6)),
+            ink,
+            rng,
+        )
     else:
         if rng.random() < 0.25:  # a name above the characters, as in America
             top = 0.3 * HEIGHT_PX
-            write(pixels, "".join(rng.choice(list(string.ascii_uppercase), 9)), (width // 4, 4, 3 * width // 4, 20), ink, rng)
-        write(pixels, characters(rng, int(rng.integers(4, 9))), (x0, int(top), x1, int(HEIGHT_PX - bottom)), ink, rng)
+            write(
+                pixels,
+                "".join(rng.choice(list(string.ascii_uppercase), 9)),
+                (width // 4, 4, 3 * width // 4, 20),
+                ink,
+                rng,
+            )
+        write(
+            pixels,
+            characters(rng, int(rng.integers(4, 9))),
+            (x0, int(top), x1, int(HEIGHT_PX - bottom)),
+            ink,
+            rng,
+        )
     if rng.random() < 0.75:
         edge = int(rng.integers(1, 9))
         colour = ink if rng.random() < 0.7 else vary((40, 40, 40), rng)
@@ -107,7 +133,13 @@ def sign(rng: np.random.Generator) -> tuple[Pixels, Pixels]:
         mask = np.zeros((size, size), np.uint8)
         cv2.circle(mask, (48, 48), 47, 255, -1, cv2.LINE_AA)
         cv2.circle(pixels, (48, 48), 42, vary((40, 30, 200), rng, 30), 11, cv2.LINE_AA)
-        write(pixels, str(rng.choice([20, 30, 40, 50, 60, 70, 80, 90, 100, 120])), (24, 32, 72, 66), (15, 15, 15), rng)
+        write(
+            pixels,
+            str(rng.choice([20, 30, 40, 50, 60, 70, 80, 90, 100, 120])),
+            (24, 32, 72, 66),
+            (15, 15, 15),
+            rng,
+        )
         return pixels, mask
     if kind == 1:  # square blue sign, crossing or parking
         pixels = np.full((96, 96, 3), vary((170, 80, 20), rng, 30), np.uint8)

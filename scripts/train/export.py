@@ -76,8 +76,8 @@ def disagreement(network: nn.Module, model: Path) -> float:
     return worst
 
 
-def median_ms(model: Path, height: int, width: int, runs: int = 30) -> float:
-    """Return the median time of one pass with one thread, in ms."""
+def fastest_ms(model: Path, height: int, width: int, runs: int = 40) -> float:
+    """Return the time of the fastest of several passes with one thread, in ms: the machine may be shared."""
     session = open_session(model)
     images = np.random.default_rng(7).random((1, 3, height, width), np.float32)
     times = []
@@ -85,7 +85,7 @@ def median_ms(model: Path, height: int, width: int, runs: int = 30) -> float:
         begun_s = time.perf_counter()
         session.run(None, {"images": images})
         times.append(time.perf_counter() - begun_s)
-    return round(float(np.median(times)) * 1e3, 2)
+    return round(min(times) * 1e3, 2)
 
 
 def held_back(model: Path, work: Path, threads: int) -> measure.Found:
@@ -97,7 +97,9 @@ def held_back(model: Path, work: Path, threads: int) -> measure.Found:
     return measure.look_at(model, chosen, pack.pixels, threads=threads)
 
 
-def export(config: dict[str, Any], work: Path, run: str, *, folder: Path, threads: int, test: bool) -> dict[str, Any]:
+def export(
+    config: dict[str, Any], work: Path, run: str, *, folder: Path, threads: int, test: bool
+) -> dict[str, Any]:
     """Write weights, manifest entry and card into ``folder``; return the entry's facts."""
     folder.mkdir(parents=True, exist_ok=True)
     network, progress = load_average(config, work / run / "checkpoint.pt")
@@ -105,10 +107,14 @@ def export(config: dict[str, Any], work: Path, run: str, *, folder: Path, thread
     write_onnx(network, staged)
     worst = disagreement(network, staged)
     if worst > AGREEMENT:
-        raise ValueError(f"onnxruntime and PyTorch differ by {worst:.2e}, wanted at most {AGREEMENT:.0e}, in {staged}")
+        raise ValueError(
+            f"onnxruntime and PyTorch differ by {worst:.2e}, wanted at most {AGREEMENT:.0e}, in {staged}"
+        )
     found = held_back(staged, work, threads)
     aim = config["export"]["false_rate"]
-    thresholds = tuple(measure.choose_threshold(found, c, aim[name], HELD_BACK_UNIT) for c, name in enumerate(CLASSES))
+    thresholds = tuple(
+        measure.choose_threshold(found, c, aim[name], HELD_BACK_UNIT) for c, name in enumerate(CLASSES)
+    )
     facts: dict[str, Any] = {
         "name": "drive",
         "sha256": hashlib.sha256(staged.read_bytes()).hexdigest(),
@@ -117,12 +123,13 @@ def export(config: dict[str, Any], work: Path, run: str, *, folder: Path, thread
         "disagreement": worst,
         "progress": progress,
         "held_back": measure.by_source(found, thresholds, HELD_BACK_UNIT),
-        "time_ms": {f"{w}x{h}": median_ms(staged, h, w) for h, w in ((384, 640), (544, 960), (736, 1280))},
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread",
+        "time_ms": {f"{w}x{h}": fastest_ms(staged, h, w) for h, w in ((384, 640), (544, 960), (736, 1280))},
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread, fastest of 40 passes",
     }
     if test:
         data = settings.data_folder(config)
         facts["test"] = measure.measure_test(staged, data, thresholds, scale=1.0, threads=threads)
+        install(staged, folder, facts)  # the rest takes minutes where the machine is shared
         facts["test_half"] = measure.measure_test(staged, data, thresholds, scale=0.5, threads=threads)
     install(staged, folder, facts)
     (work / run / "facts.json").write_text(json.dumps(facts, indent=1))

@@ -59,7 +59,9 @@ def flatten(maps: tuple[Tensor, Tensor, Tensor]) -> Answers:
 
 def overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Return IoU and generalised IoU of boxes paired by broadcasting."""
-    shared = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0).prod(-1)
+    shared = (
+        (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0).prod(-1)
+    )
     hull = (torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])).prod(-1)
     union = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - shared
     iou = shared / union.clamp(min=1e-6)
@@ -99,7 +101,9 @@ def assign(answers: Answers, targets: Targets, floor: float) -> tuple[Tensor, Te
     chosen = torch.zeros_like(candidate).scatter_(1, best.indices, best.values > 0)
     keep = chosen[row, cell]
     row, flat, iou, fit = row[keep], (picture * cells + cell)[keep], iou[keep], fit[keep]
-    owner = torch.zeros(answers.logits.shape[0] * cells, device=fit.device).scatter_reduce_(0, flat, iou + 1e-6, "amax")
+    owner = torch.zeros(answers.logits.shape[0] * cells, device=fit.device).scatter_reduce_(
+        0, flat, iou + 1e-6, "amax"
+    )
     keep = iou + 1e-6 >= owner[flat]
     row, flat, iou, fit = row[keep], flat[keep], iou[keep], fit[keep]
     objects = targets.boxes.shape[0]
@@ -113,7 +117,9 @@ def ignored_cells(answers: Answers, targets: Targets) -> Tensor:
     """Return (N, A, 2): cells inside an ignore box of the class."""
     pictures, cells, classes = answers.logits.shape
     masked = torch.zeros((pictures, classes, cells), dtype=torch.bool, device=answers.logits.device)
-    for picture, class_id, box in zip(targets.picture.tolist(), targets.class_id.tolist(), targets.boxes, strict=True):
+    for picture, class_id, box in zip(
+        targets.picture.tolist(), targets.class_id.tolist(), targets.boxes, strict=True
+    ):
         reach = torch.maximum((box[2:] - box[:2]) * 0.6, 0.6 * answers.stride[:, None])
         near = (answers.centres - (box[:2] + box[2:]) / 2).abs() <= reach
         masked[picture, class_id] |= near.all(-1)
@@ -134,7 +140,9 @@ def loss(
     weight = torch.where(wanted > 0, wanted, NEGATIVE_WEIGHT * logits.detach().sigmoid().pow(NEGATIVE_POWER))
     weight = weight.masked_fill(masked, 0.0)
     total_quality = quality.sum().clamp(min=1.0)
-    class_loss = functional.binary_cross_entropy_with_logits(logits, wanted, weight, reduction="sum") / total_quality
+    class_loss = (
+        functional.binary_cross_entropy_with_logits(logits, wanted, weight, reduction="sum") / total_quality
+    )
     iou, generalised = overlap(answers.boxes.flatten(0, 1)[flat], asked.boxes[row])
     box_loss = ((1 - generalised) * quality).sum() / total_quality
     parts = {"class": float(class_loss.detach()), "box": float(box_loss.detach())}

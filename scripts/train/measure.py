@@ -78,7 +78,9 @@ def tally(picture: Picture, found: NDArray[np.float32], class_id: int, unit: flo
     asked = picture.boxes[of_class & ~picture.ignore]
     left_out = picture.boxes[of_class & picture.ignore]
     masks = grow(found, GROWTH, picture.width_px, picture.height_px)
-    covered = (intersection_matrix(asked, masks) / np.maximum(area(asked), 1e-6)[:, None]).max(axis=1, initial=0.0)
+    covered = (intersection_matrix(asked, masks) / np.maximum(area(asked), 1e-6)[:, None]).max(
+        axis=1, initial=0.0
+    )
     matched = iou_matrix(asked, found).max(axis=1, initial=0.0) >= 0.5
     in_scope = shorter(asked) >= SCOPE_PX[class_id] * unit
     sized = shorter(asked) >= COVERAGE_FLOOR_PX * unit
@@ -106,7 +108,9 @@ Found = list[tuple[Picture, Detections]]
 Reader = Callable[[Picture], NDArray[np.uint8]]
 
 
-def look_at(model: Path, pictures: list[Picture], read: Reader, *, scale: float = 1.0, threads: int = 1) -> Found:
+def look_at(
+    model: Path, pictures: list[Picture], read: Reader, *, scale: float = 1.0, threads: int = 1
+) -> Found:
     """Return the detections of every picture."""
     session = open_session(model, threads)
     return [(picture, detect(session, read(picture), scale=scale)) for picture in pictures]
@@ -160,22 +164,29 @@ def choose_threshold(found: Found, class_id: int, false_rate: float, unit: float
 def table(report: dict[str, dict[str, Any]]) -> str:
     """Return the report as a Markdown table."""
     lines = [
-        "| class | source | in scope | detection rate | false rate | objects >= 16 px | coverage recall | recall IoU 0.5 |",
+        "| class | source | in scope | detection rate | false (masks) | >= 16 px | coverage recall | recall IoU 0.5 |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, sources in report.items():
         for source, r in sorted(sources.items()):
             lines.append(
                 f"| {name} | {source} | {r['objects_in_scope']} | {r['detection_rate']:.3f} | {r['false_rate']:.3f} "
-                f"({r['masks_in_scope']}) | {r['objects_from_16_px']} | {r['coverage_recall']:.3f} | {r['recall_iou50']:.3f} |"
+                f"({r['masks_in_scope']}) | {r['objects_from_16_px']} | {r['coverage_recall']:.3f} "
+                f"| {r['recall_iou50']:.3f} |"
             )
     return "\n".join(lines)
 
 
-def measure_test(model: Path, data: Path, thresholds: tuple[float, float], *, scale: float, threads: int) -> dict[str, Any]:
+def measure_test(
+    model: Path, data: Path, thresholds: tuple[float, float], *, scale: float, threads: int
+) -> dict[str, Any]:
     """Return the rates on the test pictures and the hits on traffic signs."""
-    found = look_at(model, read_coco(data / "test/annotations.json"), reader(data / "test"), scale=scale, threads=threads)
-    signs = look_at(model, read_coco(data / "test/signs.json"), reader(data / "test"), scale=scale, threads=threads)
+    found = look_at(
+        model, read_coco(data / "test/annotations.json"), reader(data / "test"), scale=scale, threads=threads
+    )
+    signs = look_at(
+        model, read_coco(data / "test/signs.json"), reader(data / "test"), scale=scale, threads=threads
+    )
     return {"rates": by_source(found, thresholds), "sign_hits": sign_hits(signs, thresholds), "scale": scale}
 
 
@@ -190,10 +201,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    entry = tomllib.loads((folder / "manifest.toml").read_text())[arguments.model.stem] if not arguments.threshold else {}
+    entry = (
+        tomllib.loads((folder / "manifest.toml").read_text())[arguments.model.stem]
+        if not arguments.threshold
+        else {}
+    )
     thresholds = tuple(arguments.threshold or (entry["threshold"][name] for name in CLASSES))
-    report = measure_test(arguments.model, arguments.data, thresholds, scale=arguments.scale, threads=arguments.threads)
-    print(f"thresholds {thresholds}, scale {arguments.scale}\n{table(report['rates'])}\non traffic signs: {report['sign_hits']}")
+    report = measure_test(
+        arguments.model, arguments.data, thresholds, scale=arguments.scale, threads=arguments.threads
+    )
+    print(f"thresholds {thresholds}, scale {arguments.scale}")
+    print(f"{table(report['rates'])}\non traffic signs: {report['sign_hits']}")
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1))
 

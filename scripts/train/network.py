@@ -89,9 +89,7 @@ class Detector(nn.Module):
         level16 = self.merge16(level16 + self.upsample(level32))
         level8 = self.merge8(level8 + self.upsample(self.lateral16(level16)))
         maps = (level8, level16, level32)
-        a, b, c = (
-            output(tower(m)) for output, tower, m in zip(self.outputs, self.towers, maps, strict=True)
-        )
+        a, b, c = (output(tower(m)) for output, tower, m in zip(self.outputs, self.towers, maps, strict=True))
         return a, b, c
 
 

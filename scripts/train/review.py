@@ -67,7 +67,9 @@ def sheets(cells: list[NDArray[np.uint8]], folder: Path, columns: int = 12, rows
         for k, crop in enumerate(cells[first : first + columns * rows]):
             y, x = k // columns * CELL_PX, k % columns * CELL_PX
             sheet[y : y + CELL_PX, x : x + CELL_PX] = crop
-            cv2.putText(sheet, str(first + k), (x + 3, y + 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 255, 255), 1)
+            cv2.putText(
+                sheet, str(first + k), (x + 3, y + 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 255, 255), 1
+            )
         cv2.imwrite(str(folder / f"sheet{first // (columns * rows)}.png"), sheet)
 
 

@@ -24,7 +24,9 @@ def main() -> None:
     if arguments.step == "pack":
         side_px = arguments.side_px or config["pack"]["side_px"]
         quality = config["pack"]["jpeg_quality"]
-        count = pictures.pack(settings.data_folder(config), work / "pictures.zip", side_px=side_px, jpeg_quality=quality)
+        count = pictures.pack(
+            settings.data_folder(config), work / "pictures.zip", side_px=side_px, jpeg_quality=quality
+        )
         print(f"{count} pictures, {(work / 'pictures.zip').stat().st_size / 1e6:.1f} MB")
     elif arguments.step == "teach":
         from teacher import label_faces
@@ -34,7 +36,9 @@ def main() -> None:
         from export import export
 
         folder = settings.REPOSITORY / "models/anonymize_models"
-        facts = export(config, work, arguments.run, folder=folder, threads=arguments.threads, test=not arguments.no_test)
+        facts = export(
+            config, work, arguments.run, folder=folder, threads=arguments.threads, test=not arguments.no_test
+        )
         print(facts["threshold"], facts["time_ms"], f"difference {facts['disagreement']:.1e}")
     else:
         from train import train

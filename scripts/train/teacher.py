@@ -52,7 +52,9 @@ def face_rows(picture: Picture, found: NDArray[np.float32], options: dict[str, A
     return rows + [(row[0], FACE, True) for row, c in zip(marked, claimed, strict=True) if not c]
 
 
-def promoted(row: Row, overlap: NDArray[np.float32], found: NDArray[np.float32], options: dict[str, Any]) -> Row:
+def promoted(
+    row: Row, overlap: NDArray[np.float32], found: NDArray[np.float32], options: dict[str, Any]
+) -> Row:
     """Return the row, no longer ignored where the teacher is sure of the same box."""
     agrees = (overlap >= options["promote_iou"]) & (found[:, 4] >= options["promote"])
     return (row[0], row[1], False) if row[2] and agrees.any() else row

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pictures
 import settings
 import torch
@@ -79,7 +78,9 @@ class State:
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         # compiled, batch normalisation and ReLU are one pass: 0.40 s a step became 0.31 (Xeon with AMX, one thread)
         self.forward = torch.compile(self.network) if self.options["compile"] else self.network
-        self.optimiser = torch.optim.AdamW(parameter_groups(self.network, self.options["weight_decay"]), lr=1.0)
+        self.optimiser = torch.optim.AdamW(
+            parameter_groups(self.network, self.options["weight_decay"]), lr=1.0
+        )
         self.step, self.used_s = 0, 0.0
 
     def fraction(self) -> float:
@@ -89,7 +90,11 @@ class State:
     def set_rate(self) -> float:
         """Set and return the learning rate of this moment: a short rise, then a cosine."""
         rise = min(1.0, (self.used_s + 1) / self.options["warm_up_s"])
-        rate = self.options["learning_rate"] * rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.fraction())))
+        rate = (
+            self.options["learning_rate"]
+            * rise
+            * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.fraction())))
+        )
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         return float(rate)
