@@ -74,6 +74,6 @@ class Candidates:
         if kept == FULL:
             raise TooManyError(f"more than {MAX_BOXES} objects in one picture")
         rows = self._keep[:kept]
-        np.multiply(self.boxes[rows], np.float32(px_per_network_px * 2), out=out.boxes[:kept])
+        np.multiply(self.boxes[rows], np.array(px_per_network_px * 2, np.float32), out=out.boxes[:kept])
         out.scores[:kept], out.class_ids[:kept] = self.scores[rows], self.class_ids[rows]
         out.count = kept
