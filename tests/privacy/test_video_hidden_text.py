@@ -96,3 +96,32 @@ def test_an_outside_program_finds_no_position(tmp_path: Path, data_dir: Path, re
         found = tags(target)
         for word in ("GPS", "Latitude", "Location", "Make", "Model  ", "iPhone", "Android"):
             assert word not in found, f"{word} in {name}"
+
+
+def test_sound_before_a_cut_does_not_travel(tmp_path: Path, released: Seal) -> None:
+    """Cut with stream copy, what was said before the cut lies in the file behind the edit list."""
+    whole = make_clip(Clip(tmp_path / "whole.mp4", range(50), sound="aac", options={"bf": "0", "g": "100"}))
+    cut = tmp_path / "cut.mp4"
+    with av.open(str(whole)) as container, av.open(str(cut), "w") as output:
+        targets = {stream.index: output.add_stream_from_template(stream) for stream in container.streams}
+        for packet in container.demux():
+            if packet.size and packet.pts is not None and packet.dts is not None:
+                shift = round(1 / packet.time_base)
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = targets[packet.stream_index]
+                output.mux(packet)
+    with av.open(str(cut)) as container:
+        sound = [bytes(p) for p in container.demux(audio=0) if p.size]
+        heard = [bytes(p) for p in av.open(str(cut)).demux(audio=0) if p.size and not p.is_discard]
+    target = tmp_path / "out.mp4"
+    with open_video(cut) as reader, VideoWriter(target, reader, **FAST) as writer:
+        for captured in reader:
+            writer.write(released(captured))
+    with av.open(str(target)) as container:
+        kept = [bytes(p) for p in container.demux(audio=0) if p.size]
+    pre_roll = len(kept) - len(heard)
+    assert kept[pre_roll:] == heard
+    assert pre_roll * 1024 / 48000 <= 0.25 < (len(sound) - len(heard)) * 1024 / 48000
+    assert any("packets of sound cut away" in note for note in writer.notes)
+    assert any("frames that the edit list cuts away" in note for note in writer.notes)
+    assert writer.frames_written == 25
