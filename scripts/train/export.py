@@ -97,6 +97,14 @@ def held_back(model: Path, work: Path, threads: int) -> measure.Found:
     return measure.look_at(model, chosen, pack.pixels, threads=threads)
 
 
+def choose(found: measure.Found, aim: dict[str, float]) -> tuple[float, float]:
+    """Return the thresholds of faces and plates for their aims of the false rate."""
+    face, plate = (
+        measure.choose_threshold(found, c, aim[name], HELD_BACK_UNIT) for c, name in enumerate(CLASSES)
+    )
+    return face, plate
+
+
 def export(
     config: dict[str, Any], work: Path, run: str, *, folder: Path, threads: int, test: bool
 ) -> dict[str, Any]:
@@ -111,15 +119,14 @@ def export(
             f"onnxruntime and PyTorch differ by {worst:.2e}, wanted at most {AGREEMENT:.0e}, in {staged}"
         )
     found = held_back(staged, work, threads)
-    aim = config["export"]["false_rate"]
-    thresholds = tuple(
-        measure.choose_threshold(found, c, aim[name], HELD_BACK_UNIT) for c, name in enumerate(CLASSES)
-    )
+    thresholds = choose(found, config["export"]["false_rate"])
+    cautious = choose(found, config["export"]["cautious_false_rate"])
     facts: dict[str, Any] = {
         "name": "drive",
         "sha256": hashlib.sha256(staged.read_bytes()).hexdigest(),
         "parameters": parameter_count(network),
         "threshold": dict(zip(CLASSES, thresholds, strict=True)),
+        "threshold_cautious": dict(zip(CLASSES, cautious, strict=True)),
         "disagreement": worst,
         "progress": progress,
         "held_back": measure.by_source(found, thresholds, HELD_BACK_UNIT),

@@ -30,6 +30,7 @@ SCOPE_PX = {0: 32.0, 1: 16.0}  # GB/T 44464-2024: faces, plates
 COVERAGE_FLOOR_PX = 16.0
 GROWTH = 1.3
 TOUCH_SHARE = 0.25
+POINTS = (0.20, 0.25, 0.30, 0.35, 0.40, 0.45, 0.50, 0.55, 0.60, 0.65, 0.70)
 
 
 @dataclass
@@ -161,6 +162,21 @@ def choose_threshold(found: Found, class_id: int, false_rate: float, unit: float
     return round(float(threshold), 2)
 
 
+def operating_points(found: Found, unit: float = 1.0) -> list[dict[str, float]]:
+    """Return detection and false rate of both classes at a row of thresholds."""
+    points = []
+    for threshold in POINTS:
+        report = by_source(found, (threshold, threshold), unit)
+        point = {"threshold": threshold}
+        for name in CLASSES:
+            rates = report[name]["all"]
+            point |= {
+                f"{name}_{key}": rates[key] for key in ("detection_rate", "false_rate", "coverage_recall")
+            }
+        points.append(point)
+    return points
+
+
 def table(report: dict[str, dict[str, Any]]) -> str:
     """Return the report as a Markdown table."""
     lines = [
@@ -187,7 +203,11 @@ def measure_test(
     signs = look_at(
         model, read_coco(data / "test/signs.json"), reader(data / "test"), scale=scale, threads=threads
     )
-    return {"rates": by_source(found, thresholds), "sign_hits": sign_hits(signs, thresholds), "scale": scale}
+    return {
+        "rates": by_source(found, thresholds),
+        "sign_hits": sign_hits(signs, thresholds),
+        "points": operating_points(found),
+    }
 
 
 def main() -> None:
