@@ -33,6 +33,7 @@ class CameraState:
         self.hidden = BoxTable()
         self._passed = BoxTable()
         self._own: Planes | None = None
+        self._own_kind: tuple[object, ...] = ()
         self._static = np.array(settings.hide_always, np.float32).reshape(-1, 4)
         self._never = np.array(settings.never, np.float32).reshape(-1, 4)
 
@@ -43,7 +44,7 @@ class CameraState:
         """
         self.memory.revoke()
         self.memory = FrameMemory()
-        self.layout = captured.layout
+        self.planes, self.layout = None, captured.layout
         if in_place:
             if not all(plane.flags.writeable for plane in captured.planes):
                 raise FrameError(
@@ -51,11 +52,10 @@ class CameraState:
                 )
             self.planes = captured.planes
             return captured
-        shapes = captured.layout.shapes(captured.width, captured.height)
-        if self._own is None or tuple((p.shape, p.dtype) for p in self._own) != tuple(
-            (shape, np.dtype(captured.layout.dtype)) for shape in shapes
-        ):
-            self._own = tuple(np.empty(shape, captured.layout.dtype) for shape in shapes)
+        kind = (captured.pixel_format, captured.width, captured.height)
+        if self._own is None or kind != self._own_kind:
+            self._own = captured.layout.allocate(captured.width, captured.height)
+            self._own_kind = kind
         for ours, theirs in zip(self._own, captured.planes, strict=True):
             np.copyto(ours, theirs)
         self.planes = self._own
@@ -143,8 +143,8 @@ class CameraState:
         """Whether the centre of each box (N, 4) lies in a `never` area."""
         x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
         x1, y1, x2, y2 = (self._never[:, c, None] for c in range(4))
-        inside: npt.NDArray[np.bool_] = ((x >= x1) & (x < x2) & (y >= y1) & (y < y2)).any(axis=0)
-        return inside
+        inside = (x >= x1) & (x < x2) & (y >= y1) & (y < y2)  # (areas, N)
+        return np.asarray(inside.any(axis=0), np.bool_)
 
     def _add_static(self, hidden: BoxTable) -> None:
         first, last = hidden.count, hidden.count + len(self._static)

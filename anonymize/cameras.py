@@ -37,12 +37,11 @@ class _Slots:
 
     def fill(self, captured: CapturedFrame) -> Planes | None:
         """The planes of `captured` in a free slot; None where there is none."""
-        kind = tuple((plane.shape, plane.dtype) for plane in captured.planes)
+        kind = (captured.pixel_format, captured.width, captured.height)
         if kind != self._kind:
             self._kind = kind
-            self._free = deque(
-                tuple(np.empty(p.shape, p.dtype) for p in captured.planes) for _ in range(self._count)
-            )
+            memory = (captured.layout.allocate(captured.width, captured.height) for _ in range(self._count))
+            self._free = deque(memory)
         if not self._free:
             return None
         planes = self._free.popleft()
@@ -50,12 +49,12 @@ class _Slots:
             np.copyto(ours, theirs)
         return planes
 
-    def give_back(self, planes: Planes) -> None:
-        """Blank a slot and make it free again."""
-        for plane in planes:
+    def give_back(self, frame: CapturedFrame) -> None:
+        """Blank the slot that holds `frame` and make it free again."""
+        for plane in frame.planes:
             plane.fill(0)
-        if tuple((plane.shape, plane.dtype) for plane in planes) == self._kind:
-            self._free.append(planes)
+        if (frame.pixel_format, frame.width, frame.height) == self._kind:
+            self._free.append(frame.planes)
 
 
 class CameraGroup:
@@ -164,7 +163,7 @@ class CameraGroup:
                         self._deliver(outcome)
                 finally:
                     with self._changed:
-                        self._slots[frame.camera].give_back(frame.planes)
+                        self._slots[frame.camera].give_back(frame)
         except BaseException as fault:  # told to whoever submits or closes next
             with self._changed:
                 self._fault = fault
@@ -186,5 +185,5 @@ class CameraGroup:
     def _discard_waiting(self) -> None:
         for name, queue in self._waiting.items():
             while queue:
-                self._slots[name].give_back(queue.popleft().planes)
+                self._slots[name].give_back(queue.popleft())
                 self.dropped[Reason.QUEUE_FULL] += 1

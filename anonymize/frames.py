@@ -79,6 +79,13 @@ class FormatLayout:
         """Shapes of all planes of a `width` x `height` px picture."""
         return tuple(self.plane_shape(i, width, height) for i in range(len(self.channels)))
 
+    def allocate(self, width: int, height: int) -> Planes:
+        """Planes of new memory for a `width` x `height` px picture; what they hold is undefined."""
+        shapes = self.shapes(width, height)
+        if self.bits == 8:
+            return tuple(np.empty(shape, np.uint8) for shape in shapes)
+        return tuple(np.empty(shape, np.uint16) for shape in shapes)
+
 
 LAYOUTS: Final[dict[PixelFormat, FormatLayout]] = {
     PixelFormat.BGR24: FormatLayout(0, 0, (3,), 8),

@@ -9,7 +9,7 @@ from typing import Final
 from anonymize.detect import Model, load_foreign, load_packaged
 from anonymize.errors import UsageError
 from anonymize.frames import Label
-from anonymize.hide import Styles
+from anonymize.hide import Style, Styles
 from anonymize.settings import Area, Settings
 
 LARGEST_INPUT_PX: Final = (
@@ -32,7 +32,7 @@ def _settings(options: argparse.Namespace, *, tracking: bool) -> Settings:
         styles=Styles(
             face=options.face_style or options.style,
             plate=options.plate_style or options.style,
-            area="solid" if options.style == "solid" else "veil",
+            area=Style.SOLID if options.style == Style.SOLID else Style.VEIL,
         ),
         thresholds=_thresholds(options.threshold),
         classes=_classes(options.classes),

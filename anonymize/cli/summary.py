@@ -80,8 +80,7 @@ def _input(result: Result) -> dict[str, Any]:
 def as_text(values: dict[str, Any]) -> str:
     """The summary for people."""
     lines = [f"note: {line}" for line in values["warnings"]]
-    for one in values["inputs"]:
-        lines += [f"note: {one['source']}: {note}" for note in one["notes"]]
+    lines += _notes(values["inputs"])
     if values["left_out"]:
         lines.append(
             f"note: {len(values['left_out'])} files of other kinds left out: {_some(values['left_out'])}"
@@ -100,6 +99,18 @@ def as_text(values: dict[str, Any]) -> str:
         f"model {values['model']['name']} {values['model']['sha256'][:12]}"
     )
     return "\n".join(lines)
+
+
+def _notes(inputs: list[dict[str, Any]]) -> list[str]:
+    """What each input says of itself; what many say stands once, with their number."""
+    sources: dict[str, list[str]] = {}
+    for one in inputs:
+        for note in one["notes"]:
+            sources.setdefault(note, []).append(one["source"])
+    return [
+        f"note: {names[0] if len(names) == 1 else f'{len(names)} inputs ({_some(names)})'}: {note}"
+        for note, names in sources.items()
+    ]
 
 
 def _some(names: list[str]) -> str:
