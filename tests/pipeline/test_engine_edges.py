@@ -1,0 +1,49 @@
+"""What an engine is given wrongly, and the roads that no other test takes."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+import anonymize.pipeline
+from anonymize.errors import UsageError
+from anonymize.frames import Dropped, Reason
+from anonymize.pipeline import Engine
+
+
+def test_an_engine_needs_a_thread():
+    with pytest.raises(UsageError, match="threads is 0; wanted at least 1"):
+        Engine(threads=0)
+
+
+def test_an_engine_forbids_core_dumps_unless_told_otherwise(monkeypatch):
+    asked = []
+    monkeypatch.setattr(anonymize.pipeline, "forbid_core_dumps", lambda: asked.append(True))
+    monkeypatch.setattr(anonymize.pipeline, "Detector", lambda *_, **__: None)
+    Engine(SimpleNamespace(entry=None))
+    assert asked == [True]
+    Engine(SimpleNamespace(entry=None), guard_process=False)
+    assert asked == [True]
+
+
+@pytest.mark.parametrize("frame", [None, b"raw", object()])
+def test_what_is_no_captured_frame_is_a_mistake_of_the_caller(scripted, frame):
+    engine, _ = scripted()
+    with pytest.raises(UsageError, match="wanted a CapturedFrame"):
+        engine.process(frame)
+
+
+def test_a_frame_that_the_gate_does_not_admit_is_not_looked_at(scripted, noise_frame):
+    engine, detector = scripted()
+    engine._gate = SimpleNamespace(admit=lambda captured: False)
+    (outcome,) = engine.process(noise_frame())
+    assert outcome == Dropped(Reason.WITHHELD, "front")
+    assert engine.dropped == {Reason.WITHHELD: 1}
+    assert detector.canaries_seen == 0
+
+
+def test_forgetting_a_camera_that_never_came_does_nothing(scripted):
+    engine, _ = scripted()
+    engine.reset("rear")
+    assert not engine._cameras
