@@ -18,7 +18,16 @@ from anonymize import drawing
 from anonymize.boxes import CLASS_LABELS, BoxTable
 from anonymize.detect.color import rgb_from_yuv
 from anonymize.errors import DetectorBlindError, FrameError
-from anonymize.frames import LAYOUTS, CapturedFrame, ColorMatrix, ColorRange, Label, PixelFormat, Planes
+from anonymize.frames import (
+    LAYOUTS,
+    CapturedFrame,
+    ColorMatrix,
+    ColorRange,
+    Label,
+    PixelFormat,
+    Plane,
+    Planes,
+)
 
 SMALLEST_PX: Final = 320  # a camera with shorter sides gets a canary of this size
 PORTRAIT_PX: Final = 192  # the face in it is 72 x 87 px
@@ -105,9 +114,9 @@ def blank_frame(
 ) -> CapturedFrame:
     """A black frame of the camera's kind; `line_bytes` from line to line of each plane, None without gaps."""
     layout = LAYOUTS[pixel_format]
-    planes = []
+    planes: list[Plane] = []
     for index, shape in enumerate(layout.shapes(width, height)):
-        plane = np.zeros(shape, layout.dtype)
+        plane: Plane = np.zeros(shape, layout.dtype)
         if line_bytes is not None:
             if len(line_bytes) != len(layout.channels) or line_bytes[index] < plane.strides[0]:
                 raise FrameError(

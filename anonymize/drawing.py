@@ -60,7 +60,8 @@ def _resized(source: Picture, width: int, height: int) -> Picture:
     rows = ((np.arange(height * 4) + 0.5) * source.shape[0] / (height * 4)).astype(np.intp)
     columns = ((np.arange(width * 4) + 0.5) * source.shape[1] / (width * 4)).astype(np.intp)
     fine = source[rows][:, columns].reshape(height, 4, width, 4, -1)
-    return (fine.astype(np.float32).mean(axis=(1, 3)) + 0.5).astype(np.uint8)
+    mean: Picture = (fine.astype(np.float32).mean(axis=(1, 3)) + 0.5).astype(np.uint8)
+    return mean
 
 
 def plate(width_px: int, text: str = "B 427 KX", *, paper: tuple[int, int, int] = (242, 242, 238)) -> Picture:
@@ -127,7 +128,8 @@ def _street(width: int, height: int) -> Picture:
                 scene[y : y + step * 3 // 4, x : x + step * 2 // 3] = (74, 86, 100)
     scene[round(height * 0.8) : round(height * 0.815), :: max(1, width // 9)] = (214, 214, 206)
     grain = np.random.default_rng(7).integers(-5, 6, (height, width, 1))
-    return np.clip(scene.astype(np.int16) + grain, 0, 255).astype(np.uint8)
+    grained: Picture = np.clip(scene.astype(np.int16) + grain, 0, 255).astype(np.uint8)
+    return grained
 
 
 def draw_street(width: int = 1280, height: int = 720) -> tuple[Picture, list[DrawnObject]]:

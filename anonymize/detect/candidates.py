@@ -39,7 +39,9 @@ class Candidates:
             decode.decode_level(level, stride_px, logits, self.boxes, self.scores, self.class_ids, self.count)
         )
 
-    def add_centerface(self, heat: Tensor, scale: Tensor, offset: Tensor, floor: float, class_id: int) -> None:
+    def add_centerface(
+        self, heat: Tensor, scale: Tensor, offset: Tensor, floor: float, class_id: int
+    ) -> None:
         """Cells of CenterFace's maps (h, w), (2, h, w), (2, h, w) whose heat reaches `floor`."""
         from anonymize_kernels import decode
 

@@ -95,6 +95,10 @@ class NetworkSession:
             )
         declared = self._session.get_inputs()[0].shape
         wanted = [1, 3, height, width]
-        if len(declared) != 4 or any(isinstance(d, int) and d != w for d, w in zip(declared, wanted, strict=True)):
-            raise ModelError(f"model {self.name!r} takes an input of {declared}; wanted {wanted}, or names for sizes")
+        if len(declared) != 4 or any(
+            isinstance(d, int) and d != w for d, w in zip(declared, wanted, strict=True)
+        ):
+            raise ModelError(
+                f"model {self.name!r} takes an input of {declared}; wanted {wanted}, or names for sizes"
+            )
         return BoundNetwork(self._session, self.name, (height, width), shapes)

@@ -146,7 +146,7 @@ def told_verbosely(container: InputContainer, index: int) -> str:
     try:
         av.logging.set_level(av.logging.VERBOSE)
         av.logging.set_libav_level(av.logging.VERBOSE)
-        lines = container.dumps_format().splitlines()
+        lines = container.dumps_format().splitlines()  # type: ignore[attr-defined]  # not in its stubs
     finally:
         av.logging.set_libav_level(av.logging.INFO)  # FFmpeg's own default
         av.logging.set_level(before)

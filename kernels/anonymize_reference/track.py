@@ -58,12 +58,14 @@ class ReferenceTracker:
         pairs = self._match(found)
         for track in self.tracks:
             track.missed_s += elapsed_s
-        for (box, class_id, score, strong), track in zip(found, pairs, strict=True):
-            if track is not None:
+        for (box, class_id, score, strong), matched in zip(found, pairs, strict=True):
+            if matched is not None:
                 if elapsed_s > 0:
-                    track.velocity = track.velocity + 0.5 * (box - track.box) / max(elapsed_s, track.missed_s)
-                track.box, track.score, track.missed_s = box, score, 0.0
-                track.hits += 1
+                    matched.velocity = matched.velocity + 0.5 * (box - matched.box) / max(
+                        elapsed_s, matched.missed_s
+                    )
+                matched.box, matched.score, matched.missed_s = box, score, 0.0
+                matched.hits += 1
             elif strong:
                 self.numbers += 1
                 self.tracks.append(Track(self.numbers, class_id, box, score))

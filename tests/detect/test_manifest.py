@@ -40,7 +40,7 @@ def test_the_packaged_models_match_the_hashes_pinned_in_the_code():
 
 
 def test_an_unknown_packaged_model_is_named():
-    with pytest.raises(ModelError, match="'lorry'.*drive"):
+    with pytest.raises(ModelError, match=r"'lorry'.*drive"):
         load_packaged("lorry")
 
 

@@ -91,7 +91,11 @@ def cache_in(folder: Path) -> str:
     environment = {**os.environ, "PYTHONPATH": PATHS}
     environment.pop("NUMBA_CACHE_DIR", None)
     run = subprocess.run(
-        [sys.executable, "-c", CACHE, str(folder)], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", CACHE, str(folder)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return run.stdout.strip()
 

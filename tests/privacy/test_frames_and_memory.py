@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anonymize.canary import planes_from_rgb
 from anonymize.cameras import CameraGroup, WorkerError
+from anonymize.canary import planes_from_rgb
 from anonymize.drawing import draw_street
 from anonymize.errors import UsageError
 from anonymize.frames import (
