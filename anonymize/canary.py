@@ -116,7 +116,7 @@ def blank_frame(
     layout = LAYOUTS[pixel_format]
     planes: list[Plane] = []
     for index, shape in enumerate(layout.shapes(width, height)):
-        plane: Plane = np.zeros(shape, layout.dtype)
+        plane: Any = np.zeros(shape, layout.dtype)
         if line_bytes is not None:
             if len(line_bytes) != len(layout.channels) or line_bytes[index] < plane.strides[0]:
                 raise FrameError(
