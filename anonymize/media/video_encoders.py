@@ -49,12 +49,18 @@ ENCODERS: Final[dict[str, Encoder]] = {
     ),
     "mjpeg": Encoder("mjpeg", "qscale", 3, fixed=(("strict", "unofficial"),), reorders=False),
 }
-_SAME_CODEC: Final = {"h264": "h264", "hevc": "hevc", "av1": "av1", "libdav1d": "av1", "vp9": "vp9", "vp8": "vp9",
-                      "mjpeg": "mjpeg"}  # fmt: skip
+_NEAREST: Final = {"vp8": "vp9"}  # where we write not the codec itself; else h264
 _NO_REORDER: Final = frozenset(
     {"avi", "mpegts"}
 )  # no place for times before the first, and AVI has no pts at all
-_WEBM: Final = frozenset({"vp9", "av1"})
+HOLDS: Final = {  # what players expect in each container, and what FFmpeg's muxers write without a fault
+    "mp4": ("h264", "hevc", "av1", "vp9", "mjpeg"),
+    "matroska": ("h264", "hevc", "av1", "vp9", "mjpeg"),
+    "mov": ("h264", "hevc", "mjpeg"),
+    "webm": ("vp9", "av1"),
+    "avi": ("h264", "mjpeg"),
+    "mpegts": ("h264", "hevc"),
+}
 _FORMATS: Final = {PixelFormat.GRAY8: "gray"}
 
 
@@ -74,9 +80,7 @@ def choose_encoder(wanted: str, facts: VideoFacts, muxer: str) -> str:
         if problem := _problem(wanted, facts, muxer):
             raise MediaError(problem)
         return wanted
-    first = _SAME_CODEC.get(facts.codec, "h264")
-    if muxer == "webm" and first not in _WEBM:
-        first = "vp9"
+    first = facts.codec if facts.codec in ENCODERS else _NEAREST.get(facts.codec, "h264")
     problems = []
     for key in (first, *(key for key in ("h264", "hevc", "vp9", "av1") if key != first)):
         problem = _problem(key, facts, muxer)
@@ -92,8 +96,8 @@ def _problem(key: str, facts: VideoFacts, muxer: str) -> str:
     av = load_av()
     if encoder.name not in av.codecs_available:
         return f"this FFmpeg has no {encoder.name}; wanted a build with it, or another --encoder"
-    if muxer == "webm" and key not in _WEBM:
-        return f"WebM holds no {key}; wanted vp9 or av1, or another container"
+    if key not in HOLDS[muxer]:
+        return f"{muxer} holds no {key}; wanted {' or '.join(HOLDS[muxer])}, or another container"
     name = ffmpeg_format(facts.pixel_format)
     if name not in {form.name for form in av.Codec(encoder.name, "w").video_formats}:
         return f"{encoder.name} of this FFmpeg takes no {name}; wanted another --encoder"
@@ -151,7 +155,10 @@ def add_video_stream(output: OutputContainer, key: str, facts: VideoFacts, quali
         codec.options = {**codec.options, "chroma_sample_location": facts.chroma_location}
     if encoder.quality_option == "qscale":
         codec.qscale = True
-        codec.options = {**codec.options, "global_quality": str((quality.crf or encoder.quality) * _LAMBDA)}
+        codec.options = {
+            **codec.options,
+            "global_quality": str((encoder.quality if quality.crf is None else quality.crf) * _LAMBDA),
+        }
     codec.open()  # wrong settings are an error here, before the first frame
     return stream  # type: ignore[no-any-return]
 

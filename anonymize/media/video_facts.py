@@ -189,7 +189,7 @@ def facts_of(
         raise MediaError("has no time base; wanted frames with times")
     return VideoFacts(
         container=_muxer_of(container),
-        codec=stream.codec_context.name,
+        codec=stream.codec_context.codec.canonical_name,
         width=frame.width,
         height=frame.height,
         pixel_format=pixel_format,
@@ -221,10 +221,12 @@ def facts_of(
 
 
 def promised_frames(container: InputContainer, stream: VideoStream) -> int:
-    """Packets that the file's index lists for the stream; 0 where the container has no index of all frames."""
-    if container.format.name.startswith("mov"):
-        return len(stream.index_entries)
-    return stream.frames if container.format.name == "avi" else 0
+    """Packets that the file's index lists for the stream; 0 where the container has no index of all frames.
+
+    The count in an AVI's header is no promise: it counts the places of dropped frames, too.
+    """
+    indexed = container.format.name.startswith("mov") or container.format.name == "avi"
+    return len(stream.index_entries) if indexed else 0
 
 
 def track_end(container: InputContainer, stream: Any) -> int | None:

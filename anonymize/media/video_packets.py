@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 Lose = Callable[..., None]
 # Codecs whose packets are one shown picture each. Others (VP8, MPEG-4 in AVI) have packets that show none.
-_PACKET_IS_PICTURE: Final = frozenset(
-    {"h264", "hevc", "mjpeg", "av1", "libdav1d", "vp9", "mpeg2video", "rawvideo"}
-)
+_PACKET_IS_PICTURE: Final = frozenset({"h264", "hevc", "mjpeg", "av1", "vp9", "mpeg2video", "rawvideo"})
 _END_OF_IMAGE: Final = b"\xff\xd9"
 
 
@@ -54,6 +52,7 @@ class VideoPackets:
         self._path = path
         self._container = container
         self._stream = stream
+        self._codec = stream.codec_context.codec.canonical_name
         self._order = order
         self._lose = lose
         self._untimed: list[int] = []
@@ -80,7 +79,7 @@ class VideoPackets:
             packet.opaque = promise
             if packet.is_discard:  # cut away by the edit list: others need it decoded, it is never handed out
                 self.unshown += 1
-            elif self._stream.codec_context.name in _PACKET_IS_PICTURE:
+            elif self._codec in _PACKET_IS_PICTURE:
                 self._order.promise(promise)
             yield packet, promise.number
 
@@ -110,7 +109,7 @@ class VideoPackets:
         """The packet is not all there: its reader says so, or a JPEG lacks the end that others of the file have."""
         if packet.is_corrupt:
             return True
-        if self._stream.codec_context.name != "mjpeg":
+        if self._codec != "mjpeg":
             return False
         ended = bytes(packet).rstrip(b"\0").endswith(_END_OF_IMAGE)
         self._ends_marked |= ended

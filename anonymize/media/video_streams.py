@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 Audio = Literal["keep", "drop"]
-PRE_ROLL_S: Final = (
-    0.2  # what an audio decoder needs to start (AAC-HE: 0.12 s); more, before a cut, is not kept
-)
+PRE_ROLL_S: Final = 0.2  # of sound before a cut: what an audio decoder needs to start (AAC-HE: 0.12 s)
 _KEPT_METADATA: Final = frozenset({"creation_time"})
 _STRUCTURAL: Final = frozenset(  # written by every muxer anew
     {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "language", "handler_name",
@@ -71,10 +69,9 @@ class SideStreams:
             else:
                 stream.discard = load_av().stream.Discard.all
                 self.notes.append(f"stream {stream.index} left out: {_name(stream)}")
-        if self._kept and any(stream.type == "audio" for stream in source.streams) and audio == "keep":
+        if any(source.streams[index].type == "audio" for index in self._kept):
             self.notes.append("audio kept as it is: voices are not anonymised")
         self.notes += _dropped_metadata(source)
-        self._waiting: deque[Packet[Any]] = deque()
         self._packets = self._read() if self._kept else iter(())
         self._next: Packet[Any] | None = None
         self._packets_dropped = 0
@@ -124,6 +121,7 @@ class SideStreams:
         while True:
             packet, self._next = self._next or next(self._packets, None), None
             if packet is None:
+                self._say_what_was_cut()
                 return
             if float((packet.dts or 0) * packet.time_base) > time_s:
                 self._next = packet
@@ -135,10 +133,13 @@ class SideStreams:
             with foreign_errors(self._path, "audio or subtitles cannot be written"):
                 self._output.mux_one(packet)
 
-    def close(self) -> None:
-        """Let the source go."""
+    def _say_what_was_cut(self) -> None:
         if self._packets_dropped:
             self.notes.append(f"{self._packets_dropped} packets of sound cut away by the edit list left out")
+        self._packets_dropped = 0
+
+    def close(self) -> None:
+        """Let the source go."""
         self._source.close()
 
 

@@ -117,6 +117,8 @@ class VideoWriter:
             self.encoder = choose_encoder(encoder, facts, self._muxer)
         except MediaError as error:
             raise MediaError(f"{self.path}: {error}") from None
+        if self.encoder != facts.codec:
+            self.notes.append(f"coded as {self.encoder}, the source was {facts.codec}")
         check_target(self.path, overwrite=overwrite, source=reader.identity)
         self._times = array("q")
         self._resources = contextlib.ExitStack()
@@ -285,6 +287,5 @@ class VideoWriter:
         left_out = self.reader.frames_read - self.frames_written
         if left_out:
             self.notes.append(f"{left_out} of {self.reader.frames_read} frames were not released")
-        self._side.close()
         self.notes[:0] = self._side.notes
         self.notes += self.reader.notes
