@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ FLOORS = {
     "anonymize/camera_state.py": 95,
     "anonymize/hide/": 95,
 }
+SKIPPED = re.compile(r"^SKIPPED \[(\d+)\] \S+: (.*)$", re.MULTILINE)
 SUMMARY = re.compile(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed)\b")
 
 
@@ -131,13 +133,15 @@ def wheel() -> Outcome:
 
 
 def pytest(*paths: str, under: Sequence[str] = (), **environment: str) -> Outcome:
-    """Run these tests; `-rs` names what was skipped and why, once for each reason."""
+    """Run these tests; what was skipped is named, once for each reason."""
     before = ("-m", *under) if under else ("-m",)
     code, output = run(PYTHON, *before, "pytest", "-rs", "--durations=5", *paths, **environment)
     lines = output.strip().splitlines()
-    for line in lines:
-        if not code and line.startswith("SKIPPED"):
-            print(f"    {line}")
+    reasons: Counter[str] = Counter()
+    for count, reason in SKIPPED.findall(output):
+        reasons[reason] += int(count)
+    for reason, count in reasons.items():
+        print(f"    {count} skipped: {reason}")
     found = {word.rstrip("s"): int(count) for count, word in SUMMARY.findall(lines[-1] if lines else "")}
     failed = found.get("failed", 0) + found.get("error", 0)
     if code and not failed:  # a crash, nothing collected, a wrong option
