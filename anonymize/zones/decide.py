@@ -123,7 +123,9 @@ class Decider:
             return FineReason.CAPTURE_TIME
         refused = self._certain_drop(camera, span, now_s)
         if refused is not None or not self._legs.legs:
-            return refused or self._legs.break_reason or FineReason.NO_FIX
+            return refused or self._why_undecided(span)
+        if self._ended:
+            return None if self._is_covered(span) else self._why_undecided(span)
         last_seen = self._judge(self._sight(camera))[-1]
         return last_seen.forbids if last_seen.forbids is FineReason.ZONE else None  # nobody knows what comes
 
@@ -145,11 +147,15 @@ class Decider:
         refused = self._certain_drop(camera, span, now_s)
         if refused is not None:
             return Decision(Answer.DROP, refused)
-        if self._legs.legs and span.last_s + self._rules.scrub_s <= self._legs.settled_s:
+        if self._is_covered(span):
             return KEEP
         if not self._ended and now_s - arrived_s <= self._rules.hold_timeout_s:
             return WAIT
         return Decision(Answer.DROP, self._why_undecided(span))
+
+    def _is_covered(self, span: _Span) -> bool:
+        """Whether all that matters for this time is known."""
+        return bool(self._legs.legs) and span.last_s + self._rules.scrub_s <= self._legs.settled_s
 
     def _why_undecided(self, span: _Span) -> FineReason:
         if not self._legs.legs:
