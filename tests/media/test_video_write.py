@@ -391,7 +391,7 @@ def test_mastering_light_of_hdr_video(tmp_path: Path, released: Seal, encoder: s
     with open_video(source) as before, open_video(tmp_path / "out.mp4") as after:
         light = before.facts.mastering
         assert light is not None
-        assert (light.red, light.max_luminance) == ((Fraction(17, 25), Fraction(8, 25)), 1000)
+        assert (light.red, light.max_luminance) == ((Fraction(17, 25), Fraction(8, 25)), Fraction(1000))
         assert (light.max_content_light, light.max_average_light) == (1000, 400)
         assert after.facts.mastering == light
         assert after.facts.colour == before.facts.colour
