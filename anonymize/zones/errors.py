@@ -18,4 +18,15 @@ class ZoneListError(AnonymizeError, ValueError):
 
 
 class ZoneTrustError(ZoneListError):
-    """A signed list that is altered, too old, out of date, or signed by too few."""
+    """A signed list that is altered, too old, out of date, or signed by too few.
+
+    Parameters
+    ----------
+    message : str
+    reason : str
+        One of "missing", "altered", "unsigned", "old_version", "expired", "clock", "state".
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
