@@ -43,7 +43,7 @@ def shift_between(before, after, max_shift):
             still_cost = cost
         if cost < best_cost:
             best, best_cost = shift, cost
-    if best == 0 or best_cost > 0.9 * still_cost:
+    if best == 0 or best_cost >= 0.9 * still_cost:
         return 0.0
     if abs(best) == max_shift:
         return float(best)

@@ -28,7 +28,7 @@ def shift_between(before: Profile, after: Profile, max_shift: int) -> float:
 
     costs = {shift: cost(shift) for shift in range(-max_shift, max_shift + 1)}
     best = min(costs, key=costs.__getitem__)
-    if best == 0 or costs[best] > 0.9 * costs[0]:
+    if best == 0 or costs[best] >= 0.9 * costs[0]:
         return 0.0
     if abs(best) == max_shift:
         return float(best)
