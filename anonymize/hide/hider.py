@@ -58,6 +58,7 @@ class Hider:
         self._scratch = _make_scratch(1, 1)
         self._line: npt.NDArray[Any] = np.zeros(0, np.uint8)
         self._shape: tuple[int, int, FormatLayout] | None = None
+        self._plane_shapes: tuple[tuple[int, ...], ...] = ()
         self._picture = kernels.Picture(0, 0, 0, 0)
         self._places: tuple[kernels.PlaneAt, ...] = ()
         self._tick = 0
@@ -88,6 +89,7 @@ class Hider:
         self._places = _find_places(layout)
         self._scratch.colours.solid[:] = _black(layout)
         self._shape = (width, height, layout)
+        self._plane_shapes = layout.shapes(width, height)
         self._count = 0
         for kernel, signature in self._find_signatures():
             compile_only(kernel, [signature])
@@ -155,15 +157,18 @@ class Hider:
         TooManyError
             More than MAX_BOXES boxes; nothing was written.
         HideError
-            A box is not finite, turned inside out or of an unknown class; nothing was written.
+            A box is missing, not finite, turned inside out or of an unknown class; nothing was written.
         FrameError
-            The planes cannot be written in place; nothing was written.
+            The planes do not fit the layout or cannot be written in place; nothing was written.
         """
         self._count = 0
         if not 0 <= count <= MAX_BOXES:
             raise TooManyError(f"{count} boxes in one frame; wanted 0 to {MAX_BOXES}")
-        self._fit(planes, layout)
-        flat = tuple(_flatten(plane) for plane in planes)
+        if not len(boxes) >= count <= len(class_ids) or len(track_ids) < count:
+            raise HideError(
+                f"{len(boxes)} boxes, {len(class_ids)} classes, {len(track_ids)} tracks; wanted {count}"
+            )
+        flat = self._fit(planes, layout)
         scratch = self._scratch
         scratch.boxes[:count] = boxes[:count]
         scratch.class_ids[:count] = class_ids[:count]
@@ -204,10 +209,18 @@ class Hider:
             if found >= 0:
                 raise HideError(f"the fill of box {found} is not in plane {index}")
 
-    def _fit(self, planes: Planes, layout: FormatLayout) -> None:
+    def _fit(self, planes: Planes, layout: FormatLayout) -> tuple[Plane, ...]:
+        """The planes as rows of samples, of the shape that is reserved; kernels look at no bound."""
+        if len(planes) != len(layout.channels):
+            raise FrameError(f"{len(planes)} planes came; wanted {len(layout.channels)}")
         height, width = planes[0].shape[:2]
         if self._shape != (width, height, layout):
             self._reserve(width, height, layout)
+        for index, (plane, shape) in enumerate(zip(planes, self._plane_shapes, strict=True)):
+            if plane.shape != shape or plane.dtype != self._line.dtype:
+                came = f"{plane.dtype} {plane.shape}"
+                raise FrameError(f"plane {index} is {came}; wanted {self._line.dtype} {shape}")
+        return tuple(_flatten(plane) for plane in planes)
 
     @staticmethod
     def fill_whole(planes: Planes, layout: FormatLayout) -> None:

@@ -135,6 +135,25 @@ def test_samples_that_lie_apart_are_refused(plane):
         hide(Hider(Styles()), (np.zeros((8, 12), np.uint8)[:, ::2],), [[0, 0, 1, 4]], layout=GRAY)
 
 
+def test_planes_that_do_not_fit_are_refused():
+    luma, chroma = make_planes(NV12, 32, 24)
+    for planes in ((luma, chroma[:-1]), (luma, chroma[:, :-1]), (luma, chroma.astype(np.uint16))):
+        with pytest.raises(FrameError, match="plane 1 is"):
+            hide(Hider(Styles()), planes, [[1, 1, 30, 23]])
+    with pytest.raises(FrameError, match="1 planes came"):
+        hide(Hider(Styles()), (luma,), [[1, 1, 30, 23]])
+
+
+@pytest.mark.parametrize("lacking", [0, 1, 2])
+def test_fewer_boxes_than_said_are_refused(lacking):
+    """numpy would repeat a single row: one box hidden twice, the other not at all."""
+    given = [np.array([[1, 1, 9, 9], [12, 12, 20, 20]], np.float32), np.array([0, 1]), np.array([-1, -1])]
+    given[lacking] = given[lacking][:1]
+    planes = make_planes(NV12, 32, 24)
+    with pytest.raises(HideError, match="wanted 2"):
+        Hider(Styles()).hide(planes, NV12, *given, 2)
+
+
 @pytest.mark.parametrize("style", ["veil", "solid", "mosaic"])
 def test_check_finds_a_pixel_that_is_not_hidden(style):
     hider = Hider(Styles(style, style))
