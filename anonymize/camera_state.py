@@ -11,7 +11,7 @@ from anonymize.boxes import CLASS_IDS, CLASS_LABELS, MAX_BOXES, ORIGINS, BoxTabl
 from anonymize.canary import Canary
 from anonymize.detect import to_stored, upright_size
 from anonymize.errors import FrameError, HideError, TooManyError
-from anonymize.frames import Box, CapturedFrame, FormatLayout, FrameMemory, Label, Origin, Planes
+from anonymize.frames import Box, CapturedFrame, FrameMemory, Label, Origin, Planes
 from anonymize.hide.hider import Hider
 from anonymize.settings import Settings
 from anonymize.track import CameraMotion, Tracker
@@ -24,7 +24,6 @@ class CameraState:
         self.settings = settings
         self.memory = FrameMemory()
         self.planes: Planes | None = None
-        self.layout: FormatLayout | None = None
         self.canary: Canary | None = None
         self.canary_due_s = 0.0
         self.hider = Hider(settings.styles)
@@ -44,7 +43,7 @@ class CameraState:
         """
         self.memory.revoke()
         self.memory = FrameMemory()
-        self.planes, self.layout = None, captured.layout
+        self.planes = None
         if in_place:
             if not all(plane.flags.writeable for plane in captured.planes):
                 raise FrameError(
@@ -64,11 +63,12 @@ class CameraState:
     def blank(self, captured: CapturedFrame, *, in_place: bool) -> None:
         """Put one flat colour over the whole frame, in our memory and in the caller's if it is hidden in place."""
         given = captured.planes if in_place and all(p.flags.writeable for p in captured.planes) else None
-        for planes in (given, self.planes if self.planes is not given else None):
-            if planes is not None and self.layout is not None:
-                self.hider.fill_whole(planes, self.layout)
-        if given is None and in_place:
+        if given is not None:
+            self.hider.fill_whole(given, captured.layout)
+        elif in_place:
             self.planes = None  # the caller's memory could not be blanked: nothing of it may be handed on
+        if self.planes is not None and self.planes is not given:
+            self.hider.fill_whole(self.planes, captured.layout)
 
     def forget(self) -> None:
         """The next frame belongs to another scene: no tracks, no motion, no held colours."""

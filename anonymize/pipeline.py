@@ -62,6 +62,9 @@ class Engine:
     model : Model or None
         A network whose bytes were checked; None takes the packaged one.
     settings : Settings or None
+    zones : Gate or None
+        Which frames may be taken and let go; `anonymize.zones.zone_gate.ZoneGate` holds frames until a fix
+        after them is known. None: no zones, every hidden frame is released at once.
     in_place : bool
         Hide in the planes that the caller gives. The caller then keeps that memory untouched until the
         outcome was written; on a fault the planes are blanked. Without it the engine hides in a copy of its
@@ -82,6 +85,7 @@ class Engine:
         model: Model | None = None,
         settings: Settings | None = None,
         *,
+        zones: Gate | None = None,
         in_place: bool = False,
         threads: int = 1,
         guard_process: bool = True,
@@ -96,7 +100,7 @@ class Engine:
         self.last_fault = ""
         self.in_place = in_place
         self._detector = Detector(self.model, self.settings.detection(), threads=threads)
-        self._gate: Gate = OpenGate()
+        self._gate: Gate = zones or OpenGate()
         self._cameras: dict[str, CameraState] = {}
 
     def process(self, captured: CapturedFrame) -> list[Outcome]:
@@ -110,7 +114,7 @@ class Engine:
         camera = self._camera(captured.camera)
         try:
             if not self._gate.admit(captured):
-                return self._drop(captured, Reason.WITHHELD)
+                return self._drop(captured, camera, Reason.WITHHELD)
             return self._gate.release(self._hide(captured, camera))
         except Exception as fault:
             self.last_fault = f"{type(fault).__name__}: {fault}"
@@ -144,16 +148,24 @@ class Engine:
 
     def _refuse(self, captured: CapturedFrame, camera: CameraState, reason: Reason) -> list[Outcome]:
         """A frame that could not be hidden box by box: one flat colour as a whole, or nothing."""
-        # whatever happened, the next frame asks the canary first
-        camera.canary_due_s = min(camera.canary_due_s, 0.0)
-        camera.blank(captured, in_place=self.in_place)
-        if self.settings.on_fault == "drop" or camera.planes is None:
-            return self._drop(captured, reason)
-        self.dropped[reason] += 1
-        whole = _seal_anonymized(captured, camera.planes, camera.memory, hidden_whole=True, reason=reason)
-        return self._gate.release(whole)
+        camera.canary_due_s = 0.0  # whatever happened, the next frame asks the canary first
+        try:
+            camera.blank(captured, in_place=self.in_place)
+            if self.settings.on_fault == "hide" and camera.planes is not None:
+                memory = camera.planes, camera.memory
+                outcomes = self._gate.release(
+                    _seal_anonymized(captured, *memory, hidden_whole=True, reason=reason)
+                )
+                self.dropped[reason] += 1
+                return outcomes
+        except Exception as fault:
+            self.last_fault += f"; then {type(fault).__name__}: {fault}"
+        return self._drop(captured, camera, reason)
 
-    def _drop(self, captured: CapturedFrame, reason: Reason) -> list[Outcome]:
+    def _drop(self, captured: CapturedFrame, camera: CameraState, reason: Reason) -> list[Outcome]:
+        """Nothing is handed on, and in place nothing raw is left in the caller's memory."""
+        if self.in_place:
+            camera.blank(captured, in_place=True)
         self.dropped[reason] += 1
         return [Dropped(reason, captured.camera)]
 
@@ -174,6 +186,14 @@ class Engine:
                 raise UsageError(f"camera {name!r} is one more than the {MAX_CAMERAS} that one engine serves")
             self._cameras[name] = CameraState(self.settings)
         return self._cameras[name]
+
+    def collect(self) -> list[Outcome]:
+        """With zones: frames that fixes and time have decided since the last `process`; without: nothing."""
+        return self._gate.collect()
+
+    def close(self) -> list[Outcome]:
+        """With zones: the last frames, where they are certain; what is not is discarded."""
+        return self._gate.close()
 
     def reset(self, camera: str = "front") -> None:
         """Forget the tracks of a camera: its next frame belongs to another scene or file."""

@@ -19,6 +19,12 @@ class Gate(Protocol):
     def release(self, hidden: AnonymizedFrame) -> list[ReleasedFrame | Dropped]:
         """Frames that are decided now, perhaps earlier ones."""
 
+    def collect(self) -> list[ReleasedFrame | Dropped]:
+        """Frames that time and fixes have decided since."""
+
+    def close(self) -> list[ReleasedFrame | Dropped]:
+        """The last frames; what is not certain by now is discarded."""
+
 
 class OpenGate:
     """No zones: every frame is admitted, every hidden frame released at once."""
@@ -30,3 +36,11 @@ class OpenGate:
     def release(self, hidden: AnonymizedFrame) -> list[ReleasedFrame | Dropped]:
         """The frame that came."""
         return [_seal_released(hidden)]
+
+    def collect(self) -> list[ReleasedFrame | Dropped]:
+        """Nothing waits."""
+        return []
+
+    def close(self) -> list[ReleasedFrame | Dropped]:
+        """Nothing waits."""
+        return []

@@ -27,6 +27,7 @@ from anonymize.frames import (
 )
 from anonymize.hide import Styles
 from anonymize.settings import Settings
+from anonymize.zones import OpenGate
 
 FACE = ((20.0, 10.0, 40.0, 34.0), Label.FACE)
 PLATE = ((50.0, 40.0, 80.0, 50.0), Label.PLATE)
@@ -203,6 +204,47 @@ def test_the_canary_is_asked_at_start_in_turn_and_after_a_fault(scripted, noise_
     assert detector.canaries_seen == 3
     engine.process(noise_frame(pts=6, pixel_format="bgr24"))
     assert detector.canaries_seen == 4
+
+
+class ClosedGate(OpenGate):
+    """Admits what `admits` says; raises where told to."""
+
+    def __init__(self, *, admits: bool = True, raises: int = 0) -> None:
+        self.admits, self.raises = admits, raises
+
+    def admit(self, captured):
+        return self.admits
+
+    def release(self, hidden):
+        if self.raises:
+            self.raises -= 1
+            raise RuntimeError("the gate is stuck")
+        return super().release(hidden)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_frame_that_the_gate_does_not_admit_is_withheld_before_any_work(scripted, noise_frame, in_place):
+    engine, detector = scripted(Settings(on_fault="hide"), zones=ClosedGate(admits=False), in_place=in_place)
+    frame = noise_frame()
+    assert engine.process(frame) == [Dropped(Reason.WITHHELD)]
+    assert detector.canaries_seen == 0
+    assert all(len(np.unique(plane)) == 1 for plane in frame.planes) is in_place
+
+
+@pytest.mark.parametrize(("raises", "hidden_whole"), [(1, True), (2, False)])
+def test_a_gate_that_raises_lets_nothing_raw_through(scripted, noise_frame, raises, hidden_whole):
+    engine, detector = scripted(Settings(on_fault="hide"), zones=ClosedGate(raises=raises), in_place=True)
+    detector.found = [FACE]
+    frame = noise_frame()
+    (outcome,) = engine.process(frame)
+    assert isinstance(outcome, ReleasedFrame) is hidden_whole
+    assert engine.dropped == {Reason.INTERNAL_ERROR: 1}
+    assert all(len(np.unique(plane)) == 1 for plane in frame.planes)
+
+
+def test_without_zones_nothing_waits(scripted):
+    engine, _ = scripted()
+    assert engine.collect() == engine.close() == []
 
 
 def test_an_interlaced_frame_is_dropped(scripted, noise_frame):
