@@ -20,11 +20,15 @@ class DayCounts:
 
     def add(self, reason: FineReason, now_s: float, *, frames: int = 1) -> None:
         """Count frames under the day of `now_s` (UTC, s); a clock that cannot be counts under 1970-01-01."""
-        sane_s = now_s if 0.0 <= now_s <= LAST_DAY_S else 0.0
-        day = datetime.fromtimestamp(sane_s, UTC).date()
-        self._counts.setdefault(day, Counter())[reason] += frames
+        self._counts.setdefault(self.day_of(now_s), Counter())[reason] += frames
         if len(self._counts) > MOST_DAYS:
             del self._counts[min(self._counts)]
+
+    @staticmethod
+    def day_of(now_s: float) -> date:
+        """UTC day of a time, 1970-01-01 where it is out of range or no number."""
+        sane_s = now_s if 0.0 <= now_s <= LAST_DAY_S else 0.0
+        return datetime.fromtimestamp(sane_s, UTC).date()
 
     def of_day(self, day: date) -> dict[FineReason, int]:
         """Frames withheld on a UTC day, by reason."""
