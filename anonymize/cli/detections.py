@@ -70,6 +70,7 @@ def open_detections(path: Path | None, *, overwrite: bool) -> Iterator[Detection
     if path is None:
         yield DetectionsFile(None)
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
     check_target(path, overwrite=overwrite)
     with new_file(path, overwrite=overwrite) as file:
         yield DetectionsFile(file)
