@@ -100,12 +100,12 @@ def ring_to_wgs84(ring: Positions, datum: str, number: int) -> Positions:
         return ring
     if not bool(np.all(datums.in_gcj02_area(ring[:, 0], ring[:, 1]))):
         raise refused(number, f"lies outside the area where {datum} is defined")
-    cut = _cut_edges(ring)
+    cut = cut_edges(ring)
     lon, lat = datums.to_wgs84(cut[:, 0], cut[:, 1], datum)
     return np.column_stack((lon, lat))
 
 
-def _cut_edges(ring: Positions) -> Positions:
+def cut_edges(ring: Positions) -> Positions:
     """The same ring with no edge longer than about a kilometre."""
     pieces = np.ceil(np.abs(np.diff(ring, axis=0)).max(axis=1, initial=0.0) / EDGE_DEG).astype(np.int64)
     if len(pieces) == 0 or pieces.max() <= 1:
