@@ -71,6 +71,7 @@ def test_a_frame_is_kept_when_three_seconds_before_and_behind_are_known():
     assert world.ask(3.0) == KEEP
     assert world.ask(7.0) == KEEP
     assert world.ask(7.001) == WAIT
+    assert world.ask(10.5) == WAIT
     assert world.ask(7.001, waited_s=6.1) == drop(FineReason.HOLD_TIMED_OUT)
     assert world.refuses(7.001) is None
     world.decider.end_of_fixes()
@@ -249,6 +250,13 @@ def test_enter_at_once_and_leave_after_three_seconds_and_twenty_metres():
     assert world.ask(14.5) == drop(FineReason.LEAVING)  # outside by 20 m more since 12 s
     assert world.ask(14.99) == drop(FineReason.LEAVING)
     assert world.ask(15.01) == KEEP
+
+
+def test_being_inside_now_says_nothing_of_frames_long_before():
+    world = World(Circle(0.0, 0.0, 10.0)).stand(0, 10, 90.0).give(fix(11))
+    assert world.ask(5.0) == KEEP
+    assert world.ask(11.5) == drop(FineReason.SCRUB)
+    assert world.ask(14.5) == WAIT
 
 
 def test_in_the_ring_round_a_zone_it_still_counts_as_inside():
