@@ -11,6 +11,7 @@ from typing import Any, Final
 import numba
 import numpy as np
 import numpy.typing as npt
+from anonymize_kernels import areas as geometry
 from anonymize_kernels import hide as kernels
 from anonymize_kernels._jit import compile_only
 from anonymize_kernels.blur import LANES, Lanes
@@ -26,10 +27,10 @@ NOISE_BYTES: Final = 12  # uniform bytes summed for one normal value: sigma 256,
 BLACK_LUMA: Final = 16  # of 8 bit; black in limited range, nearly black in full range
 _numba: Any = numba  # its own types are too few for mypy
 CODES: Final = {
-    Style.SOLID: kernels.SOLID,
-    Style.VEIL: kernels.VEIL,
-    Style.MOSAIC: kernels.MOSAIC,
-    Style.BLUR: kernels.BLUR,
+    Style.SOLID: geometry.SOLID,
+    Style.VEIL: geometry.VEIL,
+    Style.MOSAIC: geometry.MOSAIC,
+    Style.BLUR: geometry.BLUR,
 }
 
 
@@ -59,8 +60,8 @@ class Hider:
         self._line: npt.NDArray[Any] = np.zeros(0, np.uint8)
         self._shape: tuple[int, int, FormatLayout] | None = None
         self._plane_shapes: tuple[tuple[int, ...], ...] = ()
-        self._picture = kernels.Picture(0, 0, 0, 0)
-        self._places: tuple[kernels.PlaneAt, ...] = ()
+        self._picture = geometry.Picture(0, 0, 0, 0)
+        self._places: tuple[geometry.PlaneAt, ...] = ()
         self._tick = 0
         self._count = 0
 
@@ -85,7 +86,7 @@ class Hider:
     def _reserve(self, width: int, height: int, layout: FormatLayout) -> None:
         self._scratch = _make_scratch(width, height)
         self._line = np.zeros(width * kernels.SAMPLES, layout.dtype)
-        self._picture = kernels.Picture(width, height, layout.chroma_shift_x, layout.chroma_shift_y)
+        self._picture = geometry.Picture(width, height, layout.chroma_shift_x, layout.chroma_shift_y)
         self._places = _find_places(layout)
         self._scratch.colours.solid[:] = _black(layout)
         self._shape = (width, height, layout)
@@ -255,12 +256,12 @@ def _flatten(plane: Plane) -> Plane:
     return flat
 
 
-def _find_places(layout: FormatLayout) -> tuple[kernels.PlaneAt, ...]:
+def _find_places(layout: FormatLayout) -> tuple[geometry.PlaneAt, ...]:
     places = []
     for index, channels in enumerate(layout.channels):
         shift_x, shift_y = (layout.chroma_shift_x, layout.chroma_shift_y) if index > 0 else (0, 0)
         first = sum(layout.channels[:index])
-        places.append(kernels.PlaneAt(shift_x, shift_y, channels, first, (1 << layout.bits) - 1))
+        places.append(geometry.PlaneAt(shift_x, shift_y, channels, first, (1 << layout.bits) - 1))
     return tuple(places)
 
 
@@ -282,7 +283,7 @@ def _make_scratch(width: int, height: int) -> kernels.Scratch:
         return np.zeros(shape, dtype)
 
     i32, i64, f64 = np.int32, np.int64, np.float64
-    areas = kernels.Areas(
+    areas = geometry.Areas(
         grown=make(i32, boxes, 4),
         banded=make(i32, boxes, 4),
         bands_px=make(i32, boxes),

@@ -11,7 +11,7 @@ Order of work in a plane, and why nothing hidden gets out (SAFETY 4):
    hold no pixel of the union.
 
 Planes are 2-D with any line stride: (rows, columns * channels) samples that lie side by side in their line.
-Boxes and rectangles are xyxy, max exclusive; `Scratch` says whose px they are in.
+Rectangles are xyxy, max exclusive. Arrays are C-contiguous; B boxes a frame at most.
 """
 
 from __future__ import annotations
@@ -21,36 +21,26 @@ from typing import NamedTuple
 import numpy as np
 
 from anonymize_kernels._jit import kernel, side_by_side
+from anonymize_kernels.areas import (
+    BLUR,
+    MOSAIC,
+    VEIL,
+    Areas,
+    find_near,
+    find_strip,
+    free_run,
+    grow_area,
+    insert_by_strength,
+    to_plane,
+)
 from anonymize_kernels.blur import Lanes, blur_area
 
-SOLID, VEIL, MOSAIC, BLUR = (
-    0,
-    1,
-    2,
-    3,
-)  # from the strongest to the weakest: where areas overlap, the lower wins
-CELLS = (
-    4  # PRODUCT.md: a mosaic has at most 4 x 1 cells (ACCEPTANCE: 4 x 2 already reads 12 % of whole plates)
-)
+CELLS = 4  # PRODUCT.md: at most 4 x 1 cells (ACCEPTANCE: of 4 x 2, 12 % of whole plates are read)
 SAMPLES = 3  # samples of a pixel over all planes, at most
 NO_TRACK = -1  # a track id that is remembered by nobody
 UNKNOWN = -1  # a remembered value that has not been measured yet
 VEIL_BITS = 8  # fraction bits of a remembered veil colour
 VEIL_GAIN = 51  # of 256: a veil follows its ring with a time constant of 4.5 frames
-
-
-class Areas(NamedTuple):
-    """Where to hide; B boxes a frame at most. All arrays here and below are C-contiguous."""
-
-    grown: np.ndarray  # (B, 4) int32, hidden areas, px of the stored picture
-    banded: np.ndarray  # (B, 4) int32, hidden area and soft band, px of the stored picture
-    bands_px: np.ndarray  # (B,) int32, width of the soft band, px of the stored picture
-    styles: np.ndarray  # (B,) int32: SOLID, VEIL, MOSAIC, BLUR
-    sigmas_px: np.ndarray  # (B,) float64, of a blur, px of the stored picture
-    order: np.ndarray  # (B,) int32: boxes from the strongest to the weakest
-    near: np.ndarray  # (B,) int32: boxes that touch the area at hand
-    local: np.ndarray  # (B, 4) int32, hidden areas, px of the plane at hand
-    local_banded: np.ndarray  # (B, 4) int32, hidden area and band, px of the plane at hand
 
 
 class Colours(NamedTuple):
@@ -86,25 +76,6 @@ class Scratch(NamedTuple):
     lanes: Lanes
 
 
-class Picture(NamedTuple):
-    """The stored picture: its size, px, and the chroma shifts of its format."""
-
-    width: int
-    height: int
-    shift_x: int
-    shift_y: int
-
-
-class PlaneAt(NamedTuple):
-    """Where a plane lies in its picture."""
-
-    shift_x: int
-    shift_y: int
-    channels: int  # samples side by side in a pixel of this plane
-    first_sample: int  # which sample of the picture's pixel the first of them is
-    peak: int  # highest value of a sample
-
-
 @kernel
 def grow(scratch, rules, picture, count, tick):
     """Fix hidden areas, bands, styles and order of `count` boxes; remember which tracks are here.
@@ -120,69 +91,15 @@ def grow(scratch, rules, picture, count, tick):
         if (
             kind < 0
             or kind >= rules.shape[0]
-            or not _grow_one(scratch.boxes[i], rules[kind], picture, areas, i)
+            or not grow_area(scratch.boxes[i], rules[kind], picture, areas, i)
         ):
             return -1 - i
         if areas.styles[i] >= MOSAIC:
             weak += 1
     for i in range(count):
-        _insert_by_strength(areas.order, areas.styles, areas.sigmas_px, i)
+        insert_by_strength(areas.order, areas.styles, areas.sigmas_px, i)
         scratch.memory.slots[i] = _find_slot(scratch.memory, scratch.track_ids[i], tick)
     return weak
-
-
-@kernel
-def _grow_one(box, rule, picture, areas, i):
-    width, height = box[2] - box[0], box[3] - box[1]
-    if not (0.0 <= width < np.inf and 0.0 <= height < np.inf):
-        return False  # also NaN: every comparison with it is false
-    style = int(rule[0])
-    shorter = min(width, height)
-    areas.styles[i] = style
-    areas.sigmas_px[i] = rule[3] * shorter
-    band = 0
-    if style <= VEIL:
-        band = int(np.ceil(min(rule[2] * shorter, picture.width + picture.height)))
-        step = 1 << max(picture.shift_x, picture.shift_y)
-        band = (band + step - 1) // step * step
-    areas.bands_px[i] = band
-    for c in range(2):
-        size, shift = (picture.width, picture.shift_x) if c == 0 else (picture.height, picture.shift_y)
-        more = (box[c + 2] - box[c]) * (rule[1] - 1.0) / 2.0
-        low, high = _round_outwards(box[c] - more, box[c + 2] + more, size, shift)
-        areas.grown[i, c], areas.grown[i, c + 2] = low, high
-        areas.banded[i, c], areas.banded[i, c + 2] = max(low - band, 0), min(high + band, size)
-    if areas.grown[i, 0] >= areas.grown[i, 2] or areas.grown[i, 1] >= areas.grown[i, 3]:
-        for c in range(4):  # outside the frame, or without an area
-            areas.grown[i, c] = 0
-            areas.banded[i, c] = 0
-    return True
-
-
-@kernel
-def _round_outwards(low, high, size, shift):
-    """Whole px outwards, clipped to 0..size (first: no overflow), aligned outwards to whole chroma samples."""
-    first = int(np.floor(min(max(low, 0.0), float(size))))
-    last = int(np.ceil(min(max(high, 0.0), float(size))))
-    first = (first >> shift) << shift
-    last = min((last + (1 << shift) - 1) >> shift << shift, size)
-    return first, last
-
-
-@kernel
-def _insert_by_strength(order, styles, sigmas_px, i):
-    """Put box i into `order`, which holds the boxes before it already; ties keep the order given."""
-    at = i
-    while at > 0:
-        other = order[at - 1]
-        weaker = styles[other] > styles[i] or (
-            styles[i] == BLUR and styles[other] == BLUR and sigmas_px[other] < sigmas_px[i]
-        )
-        if not weaker:
-            break
-        order[at] = other
-        at -= 1
-    order[at] = i
 
 
 @kernel
@@ -213,7 +130,7 @@ def hide_plane(plane, line, at, scratch, count):
 
     `line` (columns * channels,) of the plane's dtype is scratch.
     """
-    _to_plane(scratch.areas, at, count)
+    to_plane(scratch.areas, at, count)
     _read_rings(plane, at, scratch, count)
     _paint(plane, line, at, scratch, count)
 
@@ -222,7 +139,7 @@ def hide_plane(plane, line, at, scratch, count):
 def hide_plane_weakly(plane, line, at, scratch, count):
     """`hide_plane` for frames with a mosaic or a blur among the styles."""
     areas = scratch.areas
-    _to_plane(areas, at, count)
+    to_plane(areas, at, count)
     _read_rings(plane, at, scratch, count)
     for k in range(count - 1, -1, -1):
         i = areas.order[k]
@@ -236,17 +153,6 @@ def hide_plane_weakly(plane, line, at, scratch, count):
         elif areas.styles[i] == BLUR:
             blur_area(plane, at, areas.local[i], areas.sigmas_px[i], scratch.lanes)
     _paint(plane, line, at, scratch, count)
-
-
-@kernel
-def _to_plane(areas, at, count):
-    """Turn hidden areas and bands into px of a plane; exact, for they are aligned to it."""
-    for i in range(count):
-        for c in range(4):
-            shift = at.shift_x if c % 2 == 0 else at.shift_y
-            up = 0 if c < 2 else (1 << shift) - 1
-            areas.local[i, c] = (areas.grown[i, c] + up) >> shift
-            areas.local_banded[i, c] = (areas.banded[i, c] + up) >> shift
 
 
 @kernel
@@ -291,7 +197,7 @@ def _sum_ring(plane, channels, areas, sums, which):
     rects = areas.local_banded
     x1, y1, x2, y2 = rects[i, 0], rects[i, 1], rects[i, 2], rects[i, 3]
     left, right = max(x1 - 1, 0), min(x2 + 1, columns)
-    found = _find_near(
+    found = find_near(
         rects, areas.order[:count], areas.near, (left, max(y1 - 1, 0), right, min(y2 + 1, rows))
     )
     near = areas.near[:found]
@@ -301,7 +207,7 @@ def _sum_ring(plane, channels, areas, sums, which):
     for y in (y1 - 1, np.int64(y2)):
         start = left
         while 0 <= y < rows and start < right:
-            start, stop = _free_run(rects, near, 0, y, (start, right))
+            start, stop = free_run(rects, near, 0, y, (start, right))
             for c in range(channels):
                 for s in range(start * channels + c, stop * channels + c, channels):
                     sums[c] += np.int64(plane[y, s])
@@ -310,53 +216,13 @@ def _sum_ring(plane, channels, areas, sums, which):
     for x in (x1 - 1, np.int64(x2)):
         start = y1
         while 0 <= x < columns and start < y2:
-            start, stop = _free_run(rects, near, 1, x, (start, y2))
+            start, stop = free_run(rects, near, 1, x, (start, y2))
             for y in range(start, stop):
                 for c in range(channels):
                     sums[c] += np.int64(plane[y, x * channels + c])
             pixels += stop - start
             start = stop
     return pixels
-
-
-@kernel
-def _find_near(rects, among, near, area):
-    """List the boxes of `among` whose rectangle touches `area`; returns how many."""
-    found = 0
-    for j in among:
-        if (
-            rects[j, 0] < rects[j, 2]
-            and rects[j, 0] < area[2]
-            and rects[j, 2] > area[0]
-            and rects[j, 1] < area[3]
-            and rects[j, 3] > area[1]
-        ):
-            near[found] = j
-            found += 1
-    return found
-
-
-@kernel
-def _free_run(rects, near, axis, line, span):
-    """First run of `span` on a line (axis 0: row, 1: column) that no rectangle covers; empty at its end."""
-    start, end = span
-    across = 1 - axis
-    moved = True
-    while moved:  # jump over whole rectangles instead of testing each pixel against each of them
-        moved = False
-        for j in near:
-            if (
-                rects[j, across] <= line < rects[j, across + 2]
-                and rects[j, axis] <= start < rects[j, axis + 2]
-            ):
-                start = rects[j, axis + 2]
-                moved = True
-    if start >= end:
-        return end, end
-    for j in near:
-        if rects[j, across] <= line < rects[j, across + 2] and start < rects[j, axis] < end:
-            end = rects[j, axis]
-    return start, end
 
 
 @kernel
@@ -409,7 +275,7 @@ def _blend_band(plane, line, at, scratch, which):
     i, count = which
     areas, weights, band = scratch.areas, scratch.colours.weights, scratch.areas.bands_px[i]
     rect, own, channels = areas.local_banded[i], areas.local[i], at.channels
-    found = _find_near(areas.local, areas.order[:count], areas.near, (rect[0], rect[1], rect[2], rect[3]))
+    found = find_near(areas.local, areas.order[:count], areas.near, (rect[0], rect[1], rect[2], rect[3]))
     near, offset = areas.near[:found], rect[0] * channels
     _fill_line(line, (0, rect[2] - rect[0]), channels, scratch.colours.fills[i], at.first_sample)
     for x in range(rect[0], rect[2]):
@@ -418,10 +284,10 @@ def _blend_band(plane, line, at, scratch, which):
             weights[x * channels + c - offset] = _weight(outside, band)
     top = rect[1]
     while top < rect[3]:
-        bottom = _find_strip(areas.local, near, top, rect[3])
+        bottom = find_strip(areas.local, near, top, rect[3])
         start = rect[0]
         while start < rect[2]:
-            start, stop = _free_run(areas.local, near, 0, top, (start, rect[2]))
+            start, stop = free_run(areas.local, near, 0, top, (start, rect[2]))
             span = (start * channels, stop * channels)
             if own[1] <= top and bottom <= own[3]:  # narrow and tall: 6 % of the whole frame's time saved
                 _blend_columns(plane[top:bottom], line[: span[1] - offset], weights, span, offset)
@@ -449,16 +315,6 @@ def _blend_columns(rows, line, weights, span, offset):
         for y in range(rows.shape[0]):
             old = np.int32(rows[y, s])
             rows[y, s] = old + (((fill - old) * weight + 128) >> 8)
-
-
-@kernel
-def _find_strip(rects, near, top, end):
-    """Last row, exclusive, of the strip from `top` on in which the same rectangles lie in every row."""
-    for j in near:
-        for c in (1, 3):
-            if top < rects[j, c] < end:
-                end = rects[j, c]
-    return end
 
 
 @kernel
@@ -511,22 +367,22 @@ def find_uncovered(boxes, grown, picture, count):
 def find_unfilled(plane, line, at, scratch, count):
     """First veil, solid or mosaic whose colours are not in the plane, stronger areas left out; -1: all are."""
     areas = scratch.areas
-    _to_plane(areas, at, count)
+    to_plane(areas, at, count)
     for k in range(count):
         i = areas.order[k]
         if areas.styles[i] > MOSAIC:
             continue
         rect = areas.local[i]
-        found = _find_near(areas.local, areas.order[:k], areas.near, (rect[0], rect[1], rect[2], rect[3]))
+        found = find_near(areas.local, areas.order[:k], areas.near, (rect[0], rect[1], rect[2], rect[3]))
         near = areas.near[:found]
         _make_line(line, at, areas, scratch.colours, i)
         wrong = 0
         top = rect[1]
         while top < rect[3]:
-            bottom = _find_strip(areas.local, near, top, rect[3])
+            bottom = find_strip(areas.local, near, top, rect[3])
             start = rect[0]
             while start < rect[2]:
-                start, stop = _free_run(areas.local, near, 0, top, (start, rect[2]))
+                start, stop = free_run(areas.local, near, 0, top, (start, rect[2]))
                 wanted = line[(start - rect[0]) * at.channels : (stop - rect[0]) * at.channels]
                 for y in range(top, bottom):
                     wrong |= _differ(side_by_side(plane[y, start * at.channels : stop * at.channels]), wanted)

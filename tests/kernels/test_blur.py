@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 from anonymize_kernels import blur as kernels
-from anonymize_kernels.hide import PlaneAt
+from anonymize_kernels.areas import PlaneAt
 from anonymize_reference import blur as twin
 from hypothesis import given, settings
 from hypothesis import strategies as st
