@@ -341,6 +341,10 @@ def test_a_newer_list_judges_again_what_is_not_decided():
     assert world.ask(5.0) == KEEP
     world.decider.replace_zones(signed(Circle(0.0, 0.0, 5.0)))
     assert world.ask(5.0) == drop(FineReason.ZONE)
+    only_one_fix = World().give(fix(0))
+    assert only_one_fix.refuses(3.5) is None
+    only_one_fix.decider.replace_zones(signed(Circle(0.0, 0.0, 5.0)))
+    assert only_one_fix.refuses(3.5) is FineReason.ZONE
 
 
 def test_a_clock_earlier_than_the_build():
