@@ -21,7 +21,7 @@ import numpy.typing as npt
 from anonymize_kernels.zone_distance import near_any
 
 from anonymize.zones.errors import ZoneListError
-from anonymize.zones.shapes import Circle, Zone, ZoneList
+from anonymize.zones.shapes import Circle, Polygon, Zone, ZoneList
 from anonymize.zones.windows import active
 
 if TYPE_CHECKING:
@@ -57,13 +57,14 @@ class ZoneIndex:
     Raises
     ------
     ZoneListError
-        The key is too short.
+        The key is too short, or there is nothing to keep away from.
     """
 
     def __init__(self, zone_list: ZoneList, *, margin_key: bytes | None = None) -> None:
         if margin_key is not None and len(margin_key) < LEAST_KEY_BYTES:
             raise ZoneListError(f"margin key has {len(margin_key)} bytes; wanted at least {LEAST_KEY_BYTES}")
         self._zones = zone_list.zones
+        _refuse_nothing(self._zones)
         self._has_windows = np.array([bool(zone.windows) for zone in self._zones], bool)
         self._any_windows = bool(self._has_windows.any())
         self._reach_m = _reaches(self._zones, margin_key)
@@ -181,9 +182,18 @@ class ZoneIndex:
         from shapely import STRtree, box
 
         boxes = self._boxes
-        self._westernmost = float(boxes[:, 0].min()) if len(boxes) else math.inf
-        self._easternmost = float(boxes[:, 2].max()) if len(boxes) else -math.inf
+        self._westernmost, self._easternmost = float(boxes[:, 0].min()), float(boxes[:, 2].max())
         return STRtree(box(boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3]))
+
+
+def _refuse_nothing(zones: tuple[Zone, ...]) -> None:
+    """A list, a zone or a polygon of nothing would be passed by everywhere."""
+    if not zones:
+        raise ZoneListError("no zone in the list; a list of nothing would forbid nothing")
+    for zone in zones:
+        empty = any(isinstance(shape, Polygon) and not shape.rings for shape in zone.shapes)
+        if empty or not zone.shapes:
+            raise ZoneListError(f"feature {zone.number}: has no geometry, so it cannot be enforced")
 
 
 def grown_by_deg(lat_deg: float, metres: float) -> tuple[float, float]:
@@ -267,7 +277,6 @@ def _grown_boxes(shapes: FlatShapes, reaches: Floats) -> Floats:
     by_lon = np.degrees(np.arcsin(np.minimum(1.0, np.sin(np.radians(np.minimum(by_lat, 90.0))) / cosine)))
     by_lon[most_polar + by_lat >= 89.9] = 360.0
     boxes = shapes.boxes + np.column_stack((-by_lon, -by_lat, by_lon, by_lat))
-    if zones:
-        grown[:, :2] = np.minimum.reduceat(boxes[:, :2], shapes.of_zone[:-1])
-        grown[:, 2:] = np.maximum.reduceat(boxes[:, 2:], shapes.of_zone[:-1])
+    grown[:, :2] = np.minimum.reduceat(boxes[:, :2], shapes.of_zone[:-1])
+    grown[:, 2:] = np.maximum.reduceat(boxes[:, 2:], shapes.of_zone[:-1])
     return grown

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 NEWEST: Final = "newest.json"
 CLOCK_SLACK_S: Final = 86_400.0  # a clock more than a day before the date of issue is wrong
+MOST_METADATA_BYTES: Final = 4 * 1024 * 1024
 FOLDER_URL: Final = "folder:/metadata/"
 _METADATA_NAME: Final = re.compile(r"(\d+\.)?(root|targets|snapshot|timestamp)\.json")
 
@@ -114,8 +115,24 @@ def load_signed_zones(
         raise ZoneTrustError(
             f"zone list version {signed.version}, but version {newest[0]} was seen before", "old_version"
         )
-    _remember(state, signed.version, digest)
+    if (signed.version, digest) != newest:
+        _remember(state, signed.version, digest)
     return signed
+
+
+@contextmanager
+def _alone_in(state: Path) -> Iterator[None]:
+    """One process at a time in a vehicle's state."""
+    import fcntl
+
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (state / ".lock").open("w")
+    except OSError as error:
+        raise ZoneTrustError(f"the state folder cannot be used: {error.strerror}", "state") from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _updater(folder: Path, trusted_root: bytes, state: Path, now_s: float | None) -> Updater:
@@ -137,7 +154,7 @@ def _updater(folder: Path, trusted_root: bytes, state: Path, now_s: float | None
 
 def _folder_fetcher(metadata_folder: Path) -> Any:
     """A fetcher that reads metadata files of a folder; there is no network."""
-    from tuf.api.exceptions import DownloadHTTPError
+    from tuf.api.exceptions import DownloadHTTPError, DownloadLengthMismatchError
     from tuf.ngclient import FetcherInterface
 
     class FolderFetcher(FetcherInterface):
@@ -146,9 +163,13 @@ def _folder_fetcher(metadata_folder: Path) -> Any:
             if _METADATA_NAME.fullmatch(name) is None:
                 raise DownloadHTTPError("not a metadata file", 404)
             try:
-                return iter([(metadata_folder / name).read_bytes()])
+                with (metadata_folder / name).open("rb") as file:
+                    content = file.read(MOST_METADATA_BYTES + 1)
             except FileNotFoundError:
                 raise DownloadHTTPError("no such metadata file", 404) from None
+            if len(content) > MOST_METADATA_BYTES:
+                raise DownloadLengthMismatchError("metadata too large")
+            return iter([content])
 
     return FolderFetcher()
 

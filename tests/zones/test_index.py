@@ -106,6 +106,12 @@ def test_a_short_key_is_refused():
         index_of(zone(1, SQUARE), margin_key=b"x" * 15)
 
 
+def test_nothing_to_keep_away_from_is_refused():
+    for zones in ((), (zone(1, SQUARE), zone(2)), (zone(1, Polygon(())),)):
+        with pytest.raises(ZoneListError, match="no "):
+            index_of(*zones)
+
+
 def test_windows_of_time():
     """Active on Saturdays at 12:00 UTC; a neighbour without windows is always active."""
     window = Window(days=frozenset({5}), start_s=43_000.0, end_s=43_300.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 
 import pytest
 
@@ -201,3 +202,40 @@ def test_keys_and_thresholds_that_do_not_fit(tmp_path, keys):
 def made(tmp_path, keys):
     found_authority(tmp_path / "y", public(keys[:1]), keys[:1], threshold=1, now_s=NOW_S)
     return tmp_path / "y"
+
+
+def test_a_state_that_cannot_be_written(folder, root, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert refused(folder, root, tmp_path / "file") == "state"
+
+
+def test_metadata_without_end_is_not_read(folder, root, tmp_path):
+    with (folder / "metadata" / "timestamp.json").open("ab") as file:
+        file.truncate(5_000_000)
+    assert refused(folder, root, tmp_path / "state") == "missing"
+
+
+def test_an_unchanged_list_writes_nothing(folder, root, tmp_path):
+    """A start a minute must not wear out the disk."""
+    state = tmp_path / "state"
+    load_signed_zones(folder, root, state, now_s=NOW_S)
+    before = (state / "newest.json").stat().st_mtime_ns
+    load_signed_zones(folder, root, state, now_s=NOW_S)
+    assert (state / "newest.json").stat().st_mtime_ns == before
+
+
+def test_another_list_of_the_same_version_is_refused(folder, root, tmp_path, keys):
+    """Two folders signed as version 2: the second one seen is not taken."""
+    shutil.copytree(folder, tmp_path / "twin")
+    sign_list(write_list(tmp_path / "b.json", 0.02), folder, keys[:2], now_s=NOW_S)
+    sign_list(write_list(tmp_path / "c.json", 0.03), tmp_path / "twin", keys[:2], now_s=NOW_S)
+    load_signed_zones(folder, root, tmp_path / "state", now_s=NOW_S)
+    shutil.rmtree(tmp_path / "state" / "tuf")
+    assert refused(tmp_path / "twin", root, tmp_path / "state") == "old_version"
+
+
+def test_the_clock_is_read_where_no_time_is_given(tmp_path, keys):
+    found_authority(tmp_path / "now", public(keys[:1]), keys[:1], threshold=1, now_s=time.time())
+    sign_list(write_list(tmp_path / "a.json"), tmp_path / "now", keys[:1], now_s=time.time())
+    root = (tmp_path / "now" / "metadata" / "1.root.json").read_bytes()
+    assert load_signed_zones(tmp_path / "now", root, tmp_path / "state").version == 1
