@@ -211,7 +211,7 @@ class Decider:
     def _forbidden_ahead(self, newest: _Judged, span: _Span) -> FineReason | None:
         """What is certain of the leg that the next fix will make."""
         newest_s = self._legs.newest_s
-        if self._legs.break_reason is not None and span.last_s + self._rules.scrub_s > newest_s:
+        if self._legs.break_reason is not None and span.last_s + self._rules.scrub_s >= newest_s:
             return self._legs.break_reason if span.last_s > newest_s else FineReason.SCRUB
         if newest.inside and span.last_s > newest_s:
             since_s = newest_s if newest.outside_since_s is None else newest.outside_since_s

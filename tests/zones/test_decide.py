@@ -123,7 +123,8 @@ def test_camera_clock_offset_and_uncertainty_widen_the_time_asked_for():
 def test_a_bad_fix_breaks_the_way_and_is_scrubbed(bad, reason):
     world = World().stand(0, 9).give(bad)
     assert world.ask(9.5) == drop(reason)  # certain before the next fix comes
-    assert world.ask(6.5) == drop(FineReason.SCRUB)
+    assert world.ask(6.0) == drop(FineReason.SCRUB)
+    assert world.ask(5.99) == KEEP
     assert world.refuses(11.0) is reason
     world.stand(11, 20)
     assert world.ask(5.99) == KEEP
@@ -249,7 +250,7 @@ def test_enter_at_once_and_leave_after_three_seconds_and_twenty_metres():
     assert world.ask(13.9) == drop(FineReason.SCRUB)
     assert world.ask(14.5) == drop(FineReason.LEAVING)  # outside by 20 m more since 12 s
     assert world.ask(14.99) == drop(FineReason.LEAVING)
-    assert world.ask(15.01) == KEEP
+    assert world.ask(15.0) == KEEP
 
 
 def test_being_inside_now_says_nothing_of_frames_long_before():
@@ -306,6 +307,14 @@ def test_an_index_that_fails_forbids_and_heals():
     world.zones.index.fault = None
     world.stand(9, 20)
     assert world.ask(15.0) == KEEP
+    world.zones.index.circles = (
+        Circle(0.0, 40.0, 0.001),
+    )  # near enough to count as inside, had it been inside
+    world.zones.index.fault = RuntimeError("broken")
+    assert world.stand(21, 22).ask(21.5) == drop(FineReason.ZONES_FAILED)
+    world.zones.index.fault = None
+    world.stand(23, 40)
+    assert world.ask(35.0) == drop(FineReason.LEAVING)  # who knows where it was
 
 
 # the list, the clock
