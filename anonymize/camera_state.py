@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ from anonymize.frames import Box, CapturedFrame, FrameMemory, Label, Origin, Pla
 from anonymize.hide.hider import Hider
 from anonymize.settings import Settings
 from anonymize.track import CameraMotion, Tracker
+
+# a track of its own for each static area, so that its colour does not flicker; -1 would be remembered by nobody
+STATIC_TRACKS: Final = -2 - np.arange(MAX_BOXES, dtype=np.int64)
 
 
 class CameraState:
@@ -152,7 +156,7 @@ class CameraState:
             raise TooManyError(f"{last} boxes and static areas in one picture; the limit is {MAX_BOXES}")
         hidden.boxes[first:last] = self._static
         hidden.class_ids[first:last] = CLASS_IDS[Label.AREA]
-        hidden.track_ids[first:last] = -1
+        hidden.track_ids[first:last] = STATIC_TRACKS[: last - first]
         hidden.scores[first:last] = 1.0
         hidden.origins[first:last] = ORIGINS.index(Origin.STATIC)
         hidden.count = last
