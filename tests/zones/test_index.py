@@ -196,3 +196,21 @@ def test_importing_the_package_stays_light():
     code = "import anonymize.zones, sys; print([m for m in ('shapely', 'tuf', 'gpxpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_long_paths_in_every_direction():
+    """Along a meridian and across: the zone lies in the last stretch, beside it and before it."""
+    index = index_of(zone(1, SQUARE))
+    assert touches(index, (116.395, 39.0), (116.395, 39.911))
+    assert touches(index, (116.395, 40.9), (116.395, 39.917))
+    assert not touches(index, (116.395, 39.0), (116.395, 39.905), margin_m=500.0)
+    assert touches(index, (116.395, 39.0), (116.395, 39.905), margin_m=560.0)
+    assert touches(index, (115.395, 38.914), (117.395, 40.914))
+    assert not touches(index, (115.395, 40.0), (117.395, 40.914))
+    assert index.touches((0.0, 0.0), (1.0, 0.0), margin_m=0.0, time_s=NOON) is False
+
+
+@pytest.mark.parametrize("place", [(180.0, 0.0), (-180.0, 0.0), (0.0, 90.0), (0.0, -90.0)])
+def test_the_ends_of_the_globe_are_places(place):
+    index = index_of(zone(1, SQUARE))
+    assert index.touches(place, place, margin_m=0.0, time_s=NOON) is False

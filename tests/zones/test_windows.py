@@ -179,3 +179,51 @@ def test_written_and_read_again():
     windows = weekly(("SAT", "SUN"), "17:00:00+05:30", "23:59:59+05:30", startDateTime="2022-06-15T09:00:00Z")
     assert windows_of(limited_applicability(windows))[0] == windows
     assert windows_of(limited_applicability([Window(0.0, 5.0)]))[0] == (Window(0.0, 5.0),)
+
+
+def test_a_period_includes_its_whole_last_second():
+    windows, notes = windows_of(
+        [{"startDateTime": "2022-06-15T09:00:00Z", "endDateTime": "2022-06-18T09:00:00Z"}]
+    )
+    assert notes == []
+    for text, wanted in [
+        ("2022-06-15T08:59:59.9Z", False),
+        ("2022-06-15T09:00:00Z", True),
+        ("2022-06-18T09:00:00.9Z", True),
+        ("2022-06-18T09:00:01Z", False),
+        ("2022-06-18T09:00:02Z", False),
+    ]:
+        assert is_active(windows, text) is wanted, text
+    assert is_active(windows, "2022-06-18T09:01:00.5Z", 60.0)
+    assert is_active(windows, "2022-06-15T08:59:00Z", 60.0)
+    assert not is_active(windows, "2022-06-15T08:58:59Z", 60.0)
+
+
+def test_every_day_by_its_word():
+    """Of four days one is tried in and out of the hours."""
+    for word in ("ANY", ["ANY"], ["ANY", "SAT"]):
+        windows, notes = windows_of(
+            [{"schedule": {"day": word, "startTime": "08:00:00Z", "endTime": "09:00:00Z"}}]
+        )
+        assert notes == []
+        for day in (13, 15, 18, 19):
+            assert is_active(windows, f"2022-06-{day}T08:30:00Z")
+            assert not is_active(windows, f"2022-06-{day}T10:00:00Z")
+
+
+def test_west_of_greenwich():
+    """Saturday 23:00 at -05:30 is Sunday 04:30 UTC."""
+    windows = weekly(("SAT",), "23:00:00-05:30", "23:30:00-0530")
+    assert is_active(windows, "2022-06-19T04:45:00Z")
+    assert not is_active(windows, "2022-06-18T04:45:00Z")
+    assert not is_active(windows, "2022-06-18T17:45:00Z")
+
+
+def test_nothing_is_noted_where_nothing_is_wrong():
+    for fine in (
+        None,
+        [],
+        [{"startDateTime": "", "endDateTime": None, "schedule": []}],
+        [{"permanent": "YES"}],
+    ):
+        assert windows_of(fine) == ((), [])
