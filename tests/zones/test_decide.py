@@ -270,6 +270,14 @@ def test_in_the_ring_round_a_zone_it_still_counts_as_inside():
     assert world.ask(69.01) == KEEP
 
 
+@pytest.mark.parametrize(
+    ("east_m", "left"), [(10.0 + MARGIN_M + 19.9, False), (10.0 + MARGIN_M + 20.1, True)]
+)
+def test_the_ring_is_twenty_metres_wide(east_m, left):
+    world = World(Circle(0.0, 0.0, 10.0)).give(fix(0)).stand(1, 20, east_m)
+    assert (world.ask(15.0) == KEEP) is left
+
+
 def test_leaving_is_certain_before_the_next_fix_and_ends_for_frames_behind_it():
     world = World(Circle(0.0, 0.0, 10.0)).give(fix(0)).stand(1, 3, 90.0)
     assert world.ask(3.5) == drop(FineReason.SCRUB)
@@ -437,6 +445,15 @@ def test_every_option_in_use_stands_in_the_report():
 def test_options_out_of_range(options):
     with pytest.raises(UsageError):
         ArchiveOptions(**options)
+
+
+def test_values_at_the_border_of_their_range():
+    assert ArchiveOptions(100.0, 2.0, 70.0).exceptions()
+    assert ArchiveOptions(0.1, top_speed_mps=0.1).top_speed_mps == 0.1
+    assert GateRules(feed_latency_s=0.0, scrub_s=0.0).hold_timeout_s == 2.0
+    assert GateRules(feed_latency_s=60.0, scrub_s=60.0).hold_timeout_s == 122.0
+    zones = ZonesInForce(CircleZones(FAR), signed=True, store_nothing_after_s=T0_S)
+    assert zones.fault_at(T0_S, unsigned_allowed=False) is None
 
 
 def test_rules_out_of_range_and_their_times():
