@@ -13,7 +13,7 @@ from anonymize.cli.parser import make_parser
 from anonymize.errors import AnonymizeError, UsageError
 from anonymize.kernel_cache import use_kernel_cache
 
-COMPILING = ("run",)
+COMPILING = ("evaluate", "run")
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         warnings.simplefilter("ignore")  # of libraries, on damaged files: our own messages say what matters
         if options.command in COMPILING:
-            use_kernel_cache()  # before the kernels are imported
+            _prepare_kernels(quiet=options.quiet)
         command = import_module(f"anonymize.cli.{options.command}")
         with stop.listening():
             return int(command.execute(options))
@@ -50,3 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"anonymize {options.command}: internal error at {where}: {type(fault).__name__}", file=sys.stderr
         )
         return FAILED
+
+
+def _prepare_kernels(*, quiet: bool) -> None:
+    """Name the kernels' cache before they are imported, and say so where they must be compiled first."""
+    cache = use_kernel_cache()
+    if not quiet and (cache is None or not any(cache.iterdir())):
+        print(
+            "compiling the kernels for this processor, some 20 s" + ", once" * (cache is not None),
+            file=sys.stderr,
+        )
