@@ -33,6 +33,7 @@ NEWEST: Final = "newest.json"
 CLOCK_SLACK_S: Final = 86_400.0  # a clock more than a day before the date of issue is wrong
 MOST_METADATA_BYTES: Final = 4 * 1024 * 1024
 FOLDER_URL: Final = "folder:/metadata/"
+_HEX_KEY: Final = re.compile(r"([0-9a-f]{2}){16,}")
 _METADATA_NAME: Final = re.compile(r"(\d+\.)?(root|targets|snapshot|timestamp)\.json")
 
 
@@ -189,17 +190,20 @@ def _checked_content(folder: Path, target: TargetFile) -> bytes:
 
 
 def _signed_zones(target: TargetFile, content: bytes) -> SignedZones:
+    """The list with what is signed beside its hash."""
     custom = target.unrecognized_fields.get("custom")
-    try:
-        assert isinstance(custom, dict)
-        version, margin_key = custom["version"], bytes.fromhex(custom["margin_key"])
-        issued_s, expires_s, end_s = (instant_s(custom[key]) for key in ("issued", "expires", "ends"))
-        assert isinstance(version, int)
-        assert issued_s is not None
-        assert expires_s is not None
-        assert end_s is not None
-    except (AssertionError, KeyError, TypeError, ValueError):
-        raise ZoneTrustError("what is signed with the list is not understood", "altered") from None
+    fields = custom if isinstance(custom, dict) else {}
+    version, key = fields.get("version"), fields.get("margin_key")
+    issued_s, expires_s, end_s = (instant_s(fields.get(name)) for name in ("issued", "expires", "ends"))
+    margin_key = bytes.fromhex(key) if isinstance(key, str) and _HEX_KEY.fullmatch(key) else None
+    if (
+        not isinstance(version, int)
+        or margin_key is None
+        or issued_s is None
+        or expires_s is None
+        or end_s is None
+    ):
+        raise ZoneTrustError("what is signed with the list is not understood", "altered")
     return SignedZones(parse_zones(content), version, issued_s, expires_s, end_s, margin_key)
 
 

@@ -490,3 +490,43 @@ def test_anything_loads_whole_or_is_refused(data):
         ring = zone.shapes[0]
         place = (ring.lon_deg, ring.lat_deg) if isinstance(ring, Circle) else tuple(ring.rings[0][0].tolist())
         assert index.touches(place, place, margin_m=0.02, time_s=float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("projection", "why"),
+    [
+        (None, "horizontalProjection"),
+        ({"type": "Ellipse"}, "neither Polygon nor Circle"),
+        ({"type": "Circle", "center": [8.5, 47.4]}, "radius"),
+        ({"type": "Circle", "radius": 5}, "numbers"),
+        ({"type": "Polygon"}, "without a ring"),
+    ],
+)
+def test_ed269_volumes_that_cannot_be_enforced(projection, why):
+    line = refusal(ed269(projection))
+    assert line.startswith("feature 1: ")
+    assert why in line
+
+
+def test_ed269_without_volumes():
+    document = ed269({"type": "Polygon", "coordinates": [SQUARE]})
+    document["features"].append({**document["features"][0], "geometry": []})
+    assert refusal(document).startswith("feature 2: has no geometry")
+    document["features"][1] = {**document["features"][0], "restriction": "NO_RESTRICTION", "geometry": []}
+    assert len(parsed(document)) == 1
+
+
+def test_extended_properties_that_are_none():
+    assert "extendedProperties" in refusal(ed318(POLYGON, extendedProperties=[1]))
+
+
+def test_titles():
+    document = ed318(POLYGON)
+    for title, name in [("T", "T"), ([{"lang": "en"}, {"text": "U", "lang": "en"}], "U"), ([], ""), (5, "")]:
+        document["title"] = title
+        assert parsed(document).name == name
+
+
+def test_two_radii_that_differ():
+    circle = {"type": "Point", "coordinates": [1.0, 2.0], "extent": {"subType": "Circle", "radius": 5}}
+    assert "differ" in refusal(geojson(circle, properties={"radius_m": 6}))

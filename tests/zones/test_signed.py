@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("tuf", reason="the extra `zones` is not installed")
 
+from cryptography.hazmat.primitives import serialization
+
 from anonymize.errors import UsageError
 from anonymize.zones.authority import cosign, found_authority, new_key, rotate_keys, sign_list
 from anonymize.zones.errors import ZoneListError, ZoneTrustError
@@ -239,3 +241,74 @@ def test_the_clock_is_read_where_no_time_is_given(tmp_path, keys):
     sign_list(write_list(tmp_path / "a.json"), tmp_path / "now", keys[:1], now_s=time.time())
     root = (tmp_path / "now" / "metadata" / "1.root.json").read_bytes()
     assert load_signed_zones(tmp_path / "now", root, tmp_path / "state").version == 1
+
+
+def sign_again(folder, keys, change):
+    """Change the signed targets and sign them anew with the authority's own keys."""
+    from securesystemslib.signer import CryptoSigner
+    from tuf.api.metadata import Metadata
+
+    path = folder / "metadata" / "1.targets.json"
+    metadata = Metadata.from_file(str(path))
+    change(metadata.signed.targets)
+    metadata.signatures.clear()
+    for key in keys:
+        private = serialization.load_pem_private_key(key.read_bytes(), None)
+        metadata.sign(CryptoSigner(private), append=True)
+    path.write_bytes(metadata.to_bytes())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("version", None),
+        ("version", "2"),
+        ("issued", "yesterday"),
+        ("expires", None),
+        ("ends", 5),
+        ("margin_key", "ff" * 15),
+        ("margin_key", "no hex" * 16),
+    ],
+)
+def test_signed_fields_that_are_not_understood(folder, root, tmp_path, keys, field, value):
+    sign_again(
+        folder,
+        keys[:2],
+        lambda targets: targets["zones.json"].unrecognized_fields["custom"].update({field: value}),
+    )
+    assert refused(folder, root, tmp_path / "state") == "altered"
+
+
+def test_a_signed_folder_without_a_list(folder, root, tmp_path, keys):
+    sign_again(folder, keys[:2], dict.clear)
+    assert refused(folder, root, tmp_path / "state") == "missing"
+
+
+def test_a_list_too_large_to_be_read(folder, root, tmp_path, monkeypatch):
+    monkeypatch.setattr("anonymize.zones.signed.MOST_FILE_BYTES", 10)
+    assert refused(folder, root, tmp_path / "state") == "altered"
+
+
+def test_keys_that_are_none(tmp_path, keys):
+    from cryptography.hazmat.primitives.asymmetric import ed448
+
+    other = ed448.Ed448PrivateKey.generate()
+    no_password = serialization.NoEncryption()
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (tmp_path / "other").write_bytes(other.private_bytes(pem, pkcs8, no_password))
+    public_format = serialization.PublicFormat.SubjectPublicKeyInfo
+    (tmp_path / "other.pub").write_bytes(other.public_key().public_bytes(pem, public_format))
+    for public_key, private_key, why in [
+        (keys[0], keys[0], "no public key"),
+        (tmp_path / "other.pub", keys[0], "no Ed25519 key"),
+        (f"{keys[0]}.pub", tmp_path / "other", "no Ed25519 key"),
+        (tmp_path / "none", keys[0], "no public key"),
+    ]:
+        with pytest.raises(UsageError, match=why):
+            found_authority(tmp_path / "z", [public_key], [private_key], threshold=1, now_s=NOW_S)
+
+
+def test_a_short_margin_key_is_refused(folder, tmp_path, keys):
+    found_authority(tmp_path / "z", public(keys[:1]), keys[:1], threshold=1, now_s=NOW_S)
+    with pytest.raises(UsageError, match="15 bytes"):
+        sign_list(tmp_path / "a.json", tmp_path / "z", keys[:1], now_s=NOW_S, margin_key=b"x" * 15)
