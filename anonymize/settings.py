@@ -14,6 +14,10 @@ from anonymize.hide import Styles
 
 DEFAULT_GROWTH: Final = Styles().growth
 
+FULL_SIZE_PX: Final = (
+    1920  # for files: up to 1080p the network sees every pixel, above it half of them at least
+)
+
 Area = tuple[float, float, float, float]
 
 
@@ -35,8 +39,9 @@ class Settings:
         Boxes whose centre lies in one of them are not hidden. An exception that every report names.
     scope_px, keep_px : int
         An object whose shorter side is `scope_px` in the frame keeps `keep_px` in the network's input.
-    max_long_side_px : int or None
-        Upper limit of the network input's longer side, px, whatever `keep_px` asks for.
+    min_long_side_px : int
+        The network's input is not made smaller than this on its longer side, px, even where `keep_px` would allow
+        it: 640 for live use, `FULL_SIZE_PX` for files. Frames are never enlarged.
     tracking : bool
         Hold and predict boxes from frame to frame (off for single pictures).
     on_fault : "drop" or "hide"
@@ -59,7 +64,7 @@ class Settings:
     never: tuple[Area, ...] = ()
     scope_px: int = 16
     keep_px: int = 8
-    max_long_side_px: int | None = None
+    min_long_side_px: int = 640
     tracking: bool = True
     on_fault: Literal["drop", "hide"] = "drop"
     canary_every_s: float = 30.0
@@ -76,8 +81,8 @@ class Settings:
                 _check_area(name, area)
         if not 1 <= self.keep_px <= self.scope_px:
             raise UsageError(f"keep_px is {self.keep_px}; wanted 1 to scope_px ({self.scope_px})")
-        if self.max_long_side_px is not None and self.max_long_side_px < 32:
-            raise UsageError(f"max_long_side_px is {self.max_long_side_px}; wanted at least 32 px")
+        if self.min_long_side_px < 1:
+            raise UsageError(f"min_long_side_px is {self.min_long_side_px}; wanted at least 1 px")
         if self.on_fault not in ("drop", "hide"):
             raise UsageError(f"on_fault is {self.on_fault!r}; wanted 'drop' or 'hide'")
         if not self.canary_every_s > 0:
@@ -90,7 +95,7 @@ class Settings:
             classes=self.classes,
             scope_px=self.scope_px,
             keep_px=self.keep_px,
-            max_long_side_px=self.max_long_side_px,
+            min_long_side_px=self.min_long_side_px,
         )
 
     def exceptions(self) -> list[str]:

@@ -69,7 +69,9 @@ def main() -> None:
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
     frames = make_frames(width, height, PixelFormat(options.format))
-    engine = Engine(settings=Settings(keep_px=16 if options.full else 8), threads=options.threads)
+    engine = Engine(
+        settings=Settings(min_long_side_px=1920 if options.full else 640), threads=options.threads
+    )
     engine.warm_up(width=width, height=height, pixel_format=options.format)
     size = engine._detector.size_for(frames[0])
     print(

