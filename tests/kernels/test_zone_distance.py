@@ -204,3 +204,45 @@ def test_candidates_alone_are_looked_at():
     assert near([1], 51.0 + 140.0 / M_PER_DEG, 0.0)
     assert not near([1], 51.0 + 160.0 / M_PER_DEG, 0.0)
     assert not near([], 50.0, 1.0)
+
+
+def test_near_the_pole_the_bend_of_an_edge_is_allowed_for():
+    """Just south of the middle of a piece of the 87th parallel, whose chord runs 0.8 m north of it."""
+    wedge = np.array([[0.0, 87.0], [90.0, 87.0], [90.0, 90.0], [0.0, 90.0], [0.0, 87.0]])
+    place = (45.125, 87.0 - 10.0 / 111_690.0)
+    assert touches(wedge, place, place, 10.01)
+    far = (45.125, 87.0 - 100.0 / 111_690.0)
+    assert not touches(wedge, far, far, 75.0)
+
+
+def test_near_the_pole_a_corner_under_the_car():
+    spot = np.array([[10.0, 88.0], [10.0, 88.0]])
+    assert measured(spot, (10.0, 88.0), (10.0, 88.0), 1.0) == (0.0, False)
+
+
+def test_near_the_pole_holes_are_holes():
+    """Two rings: the second one is a hole of 0.1 degrees."""
+    shell = [[0.0, 86.0], [10.0, 86.0], [10.0, 87.0], [0.0, 87.0], [0.0, 86.0]]
+    hole = [[4.0, 86.4], [6.0, 86.4], [6.0, 86.5], [4.0, 86.5], [4.0, 86.4]]
+    both = np.array(shell + hole)
+    lons, lats = np.ascontiguousarray(both[:, 0]), np.ascontiguousarray(both[:, 1])
+    bounds = np.array([0, 5, 10], np.int64)
+    in_hole, in_zone = (5.0, 86.45), (2.0, 86.45)
+    assert kernel.polygon_distance(bounds, lons, lats, 5.0, *in_hole, *in_hole, 5_000.0) == (math.inf, False)
+    assert kernel.polygon_distance(bounds, lons, lats, 5.0, *in_zone, *in_zone, 500.0) == (math.inf, True)
+    distance, inside = kernel.polygon_distance(bounds, lons, lats, 5.0, *in_hole, *in_hole, 6_000.0)
+    assert not inside
+    assert distance == pytest.approx(5_584.0, abs=20.0)
+
+
+@pytest.mark.parametrize("lat", [0.0, 45.0, 60.0, 75.0])
+@pytest.mark.parametrize("limit", [2_000.0, 20_000.0, 120_000.0])
+def test_wide_limits_miss_no_small_circle(lat, limit):
+    """What the frame gets wrong at tens of kilometres is added to the limit, all round."""
+    direct = pytest.importorskip("geographiclib.geodesic").Geodesic.WGS84.Direct
+    for course in range(0, 360, 15):
+        for radius in (10.0, 4_900.0):
+            there = direct(lat, 10.0, course, limit + radius - 0.01)
+            place = (there["lon2"], there["lat2"])
+            assert kernel.near_circle(10.0, lat, radius, *place, *place, limit)
+            assert touches(np.array([[10.0, lat]] * 2), place, place, limit + radius)
