@@ -17,7 +17,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="pictures, videos and folders: hide what must be hidden"))
-    _add_evaluate(commands.add_parser("evaluate", help="the acceptance report for a labelled set (COCO JSON)"))
+    _add_evaluate(
+        commands.add_parser("evaluate", help="the acceptance report for a labelled set (COCO JSON)")
+    )
     models = commands.add_parser("models", help="what models are installed: hash, licence, measured recall")
     doctor = commands.add_parser("doctor", help="what this machine offers, and what should be changed on it")
     for parser_of in (models, doctor):
@@ -48,8 +50,12 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 
 def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
-    evaluate.add_argument("dataset", type=Path, metavar="DATASET", help="COCO file, or folder of annotations.json")
-    evaluate.add_argument("--signs", type=Path, metavar="FILE", help="COCO file of signs: what is found on them is wrong")
+    evaluate.add_argument(
+        "dataset", type=Path, metavar="DATASET", help="COCO file, or folder of annotations.json"
+    )
+    evaluate.add_argument(
+        "--signs", type=Path, metavar="FILE", help="COCO file of signs: what is found on them is wrong"
+    )
     evaluate.add_argument(
         "--exclude-source",
         action="append",
@@ -59,14 +65,29 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     )
     models = evaluate.add_argument_group("models (each option may be repeated: one column each)")
     models.add_argument(
-        "--model", action="append", default=[], metavar="NAME|FILE", help="packaged model by name, or an ONNX file"
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME|FILE",
+        help="packaged model by name, or an ONNX file",
     )
-    models.add_argument("--model-sha256", action="append", default=[], metavar="HASH", help="one for each file")
     models.add_argument(
-        "--manifest", action="append", default=[], type=Path, metavar="FILE", help="one for each file, or one for all"
+        "--model-sha256", action="append", default=[], metavar="HASH", help="one for each file"
     )
-    models.add_argument("--fast", action="store_true", help="detect at the live engine's size, not at full size")
-    models.add_argument("--threads", type=int, metavar="N", help="threads of the network (default: all cores)")
+    models.add_argument(
+        "--manifest",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="one for each file, or one for all",
+    )
+    models.add_argument(
+        "--fast", action="store_true", help="detect at the live engine's size, not at full size"
+    )
+    models.add_argument(
+        "--threads", type=int, metavar="N", help="threads of the network (default: all cores)"
+    )
     tracks = evaluate.add_argument_group("tracks")
     tracks.add_argument(
         "--tracks",
@@ -74,16 +95,25 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
         help="measure tracks instead of pictures: a virtual camera moves over stills of the set",
     )
     tracks.add_argument("--stills", type=int, default=24, metavar="N", help="how many stills (default: 24)")
-    tracks.add_argument("--frames", type=int, default=90, metavar="N", help="frames a still, 30 a second (default: 90)")
+    tracks.add_argument(
+        "--frames", type=int, default=90, metavar="N", help="frames a still, 30 a second (default: 90)"
+    )
     tracks.add_argument("--seed", type=int, default=0, metavar="N", help="of stills and motions (default: 0)")
     reports = evaluate.add_argument_group("reports")
     reports.add_argument("--json", action="store_true", help="print the report as JSON")
     reports.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
     reports.add_argument(
-        "--findings", type=Path, metavar="FILE", help="write every miss and false hit in scope (.csv or .json)"
+        "--findings",
+        type=Path,
+        metavar="FILE",
+        help="write every miss and false hit in scope (.csv or .json)",
     )
-    reports.add_argument("--causes", type=Path, metavar="FILE", help="that list with its column `cause` filled in")
-    reports.add_argument("--worst", type=int, default=24, metavar="N", help="misses shown on the page (default: 24)")
+    reports.add_argument(
+        "--causes", type=Path, metavar="FILE", help="that list with its column `cause` filled in"
+    )
+    reports.add_argument(
+        "--worst", type=int, default=24, metavar="N", help="misses shown on the page (default: 24)"
+    )
     reports.add_argument("--overwrite", action="store_true", help="replace reports that exist")
     reports.add_argument("--quiet", action="store_true", help="no progress")
 

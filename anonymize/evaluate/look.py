@@ -1,0 +1,102 @@
+"""Every picture through the real engine, once, at a low threshold: what it would hide, and from which confidence.
+
+Growth, rounding and clipping are the engine's own (`Box.hidden_xyxy`); raising the threshold only takes areas
+away, so one look serves every threshold. Non-maximum suppression takes the strongest first: what it leaves above
+a threshold does not depend on what was asked for below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from anonymize.detect import Model
+from anonymize.errors import MediaError
+from anonymize.evaluate.dataset import LabelledPicture
+from anonymize.evaluate.overlap import as_boxes
+from anonymize.evaluate.records import Look
+from anonymize.frames import CapturedFrame, Dropped, Label, ReleasedFrame
+from anonymize.media.pictures import open_picture
+from anonymize.pipeline import Engine
+from anonymize.settings import FULL_SIZE_PX, Settings
+
+FLOOR: Final = 0.05  # lowest threshold of the curves
+Progress = Callable[[int, int], None]
+
+
+def full_size(*, tracking: bool = False) -> Settings:
+    """Detection at native size, up to 1920 px, as `anonymize run` reads files."""
+    return Settings(tracking=tracking, min_long_side_px=FULL_SIZE_PX)
+
+
+def live_size(*, tracking: bool = False) -> Settings:
+    """Detection at the live engine's size: a 16 px plate keeps 8 px."""
+    return Settings(tracking=tracking)
+
+
+class Looker:
+    """Looks at pictures with one model; where the low threshold gives too many boxes, with the model's own."""
+
+    def __init__(self, model: Model, settings: Settings, *, threads: int = 1) -> None:
+        self.labels = model.entry.labels
+        low = replace(settings, thresholds=dict.fromkeys(self.labels, FLOOR))
+        self._low = Engine(model, low, threads=threads)
+        self._plain = Engine(model, settings, threads=threads)
+        self._own_floor = max(model.entry.threshold.values())
+
+    def look(self, frame: CapturedFrame) -> Look:
+        """What is found from `FLOOR` on; px of the picture."""
+        for engine, floor in ((self._low, FLOOR), (self._plain, self._own_floor)):
+            (outcome,) = engine.process(frame)
+            engine.reset(frame.camera)
+            if isinstance(outcome, ReleasedFrame):
+                return look_of(outcome, floor)
+        assert isinstance(outcome, Dropped)
+        empty = as_boxes([])
+        return Look(empty, empty, np.zeros(0, np.str_), np.zeros(0), floor, outcome.reason.value)
+
+
+def look_of(outcome: ReleasedFrame, floor: float) -> Look:
+    """What one released frame holds, as arrays; static areas are left out."""
+    boxes = [box for box in outcome.boxes if box.label is not Label.AREA]
+    return Look(
+        boxes=as_boxes([box.xyxy for box in boxes]),
+        hidden=as_boxes([box.hidden_xyxy for box in boxes]),
+        labels=np.array([box.label.value for box in boxes], np.str_),
+        scores=np.array([box.confidence for box in boxes], np.float64),
+        floor=floor,
+    )
+
+
+def open_labelled(picture: LabelledPicture) -> CapturedFrame:
+    """The picture's frame.
+
+    Raises
+    ------
+    MediaError
+        It cannot be read, is of another size than the labels say, or is turned by its EXIF.
+    """
+    frame = open_picture(picture.path).frame
+    if frame.rotation_deg or frame.mirrored:
+        raise MediaError(
+            f"{picture.path}: is turned by its EXIF; wanted pixels as the boxes were drawn on them"
+        )
+    if (frame.width, frame.height) != (picture.width, picture.height):
+        came, wanted = f"{frame.width} x {frame.height}", f"{picture.width} x {picture.height}"
+        raise MediaError(f"{picture.path}: is {came} px; wanted {wanted} px as in the labels")
+    return frame
+
+
+def look_at(
+    looker: Looker, pictures: Sequence[LabelledPicture], progress: Progress = lambda done, of: None
+) -> list[Look]:
+    """What is found in each picture, in their order."""
+    looks = []
+    for done, picture in enumerate(pictures):
+        progress(done, len(pictures))
+        looks.append(looker.look(open_labelled(picture)))
+    progress(len(pictures), len(pictures))
+    return looks
