@@ -87,19 +87,30 @@ def _round_outwards(low, high, size, shift):
 
 
 @kernel
-def insert_by_strength(order, styles, sigmas_px, i):
-    """Put box i into `order`, which holds the boxes before it already; ties keep the order given."""
+def insert_by_strength(areas, i):
+    """Put box i into `order`, which holds the boxes before it already; ties keep the order given.
+
+    Within a style the larger comes first, so it is painted last: of nested boxes one colour is seen.
+    """
+    order, styles = areas.order, areas.styles
     at = i
     while at > 0:
         other = order[at - 1]
-        weaker = styles[other] > styles[i] or (
-            styles[i] == BLUR and styles[other] == BLUR and sigmas_px[other] < sigmas_px[i]
-        )
-        if not weaker:
+        larger = styles[other] == styles[i] and _size(areas, i) > _size(areas, other)
+        if not (styles[other] > styles[i] or larger):
             break
         order[at] = other
         at -= 1
     order[at] = i
+
+
+@kernel
+def _size(areas, i):
+    """What ranks boxes of one style: the sigma of a blur, the hidden px of the others."""
+    if areas.styles[i] == BLUR:
+        return areas.sigmas_px[i]
+    x1, y1, x2, y2 = areas.grown[i]
+    return np.float64(np.int64(x2 - x1) * np.int64(y2 - y1))
 
 
 @kernel

@@ -97,7 +97,7 @@ def grow(scratch, rules, picture, count, tick):
         if areas.styles[i] >= MOSAIC:
             weak += 1
     for i in range(count):
-        insert_by_strength(areas.order, areas.styles, areas.sigmas_px, i)
+        insert_by_strength(areas, i)
         scratch.memory.slots[i] = _find_slot(scratch.memory, scratch.track_ids[i], tick)
     return weak
 

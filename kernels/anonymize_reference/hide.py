@@ -72,11 +72,13 @@ def _rect(values: list[int]) -> Rect:
 
 
 def strongest_first(areas: Sequence[Area]) -> list[int]:
-    """Order of the boxes: by style, blurs by falling sigma, then as given."""
-    return sorted(
-        range(len(areas)),
-        key=lambda i: (areas[i].style, -areas[i].sigma_px if areas[i].style == BLUR else 0.0, i),
-    )
+    """Order of the boxes: by style, then by falling size (a blur's sigma, the others' hidden px), then as given."""
+
+    def size(area: Area) -> float:
+        x1, y1, x2, y2 = area.grown
+        return area.sigma_px if area.style == BLUR else (x2 - x1) * (y2 - y1)
+
+    return sorted(range(len(areas)), key=lambda i: (areas[i].style, -size(areas[i]), i))
 
 
 def hide_plane(

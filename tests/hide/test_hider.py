@@ -352,3 +352,13 @@ def test_no_memory_grows(style):
 def read_rss_bytes():
     with Path("/proc/self/statm").open(encoding="ascii") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_of_nested_veils_one_colour_is_seen():
+    """A duplicate of a detector inside a larger box must not show as a square of its own."""
+    luma = np.random.default_rng(5).integers(0, 256, (80, 120)).astype(np.uint8)
+    boxes = np.array([[50, 35, 60, 42], [30, 20, 90, 60]], np.float32)
+    hider = Hider(Styles(growth=1.0, soft_edge_fraction=0.0))
+    hider.hide((luma,), LAYOUTS[PixelFormat.GRAY8], boxes, np.array([1, 1]), np.array([-1, -1]), 2)
+    assert len(np.unique(luma[20:60, 30:90])) == 1
+    hider.check((luma,))
