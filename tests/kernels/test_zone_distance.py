@@ -246,3 +246,13 @@ def test_wide_limits_miss_no_small_circle(lat, limit):
             place = (there["lon2"], there["lat2"])
             assert kernel.near_circle(10.0, lat, radius, *place, *place, limit)
             assert touches(np.array([[10.0, lat]] * 2), place, place, limit + radius)
+
+
+@pytest.mark.parametrize("north_m", [-0.7, -1e-6, 0.0, 1e-6, 0.3, 0.7, 1.5])
+def test_corners_level_with_the_car(north_m):
+    """Inside and outside of a diamond whose corners lie east and west of the car, or nearly."""
+    corners = [(200.0, north_m), (0.0, 300.0), (-200.0, north_m), (0.0, -300.0), (200.0, north_m)]
+    diamond = np.array([offset(10.0, 50.0, *corner) for corner in corners])
+    for east_m, wanted in [(0.0, True), (150.0, True), (-150.0, True), (260.0, False), (-260.0, False)]:
+        place = offset(10.0, 50.0, east_m, 0.0)
+        assert measured(diamond, place, place, 20.0) == (math.inf, wanted)
