@@ -6,6 +6,7 @@ carries its fault. So everything between two believed fixes is either a believed
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 from typing import Final
@@ -47,6 +48,7 @@ class Legs:
         self.legs: list[Leg] = []
         self.end_times_s: list[float] = []
         self.break_reason: FineReason | None = None  # the chain is broken behind its last fix
+        self._broken_until_s = -math.inf  # latest time that a fix which is not believed was of
         self._frozen_since_s: float | None = None
         self._tainted_from: int | None = None  # all legs from this one on are faulty already
 
@@ -74,6 +76,8 @@ class Legs:
         fault = fault_of_fix(fix) or self._fault_of_time(fix, now_s)
         if fault is not None:
             self.break_reason = fault
+            # overtaken by earlier fixes it must still break the leg that it lies in; a glitch of 2099 must not last
+            self._broken_until_s = max(self._broken_until_s, min(fix.time_s, now_s + AHEAD_S))
             return self._taint(fix.time_s, fault)
         if not self.legs:
             self._append(Leg(fix, fix, None))
@@ -97,7 +101,9 @@ class Legs:
     def _append(self, leg: Leg) -> None:
         self.legs.append(leg)
         self.end_times_s.append(leg.end.time_s)
-        self.break_reason = self._tainted_from = None
+        self._tainted_from = None
+        if leg.end.time_s > self._broken_until_s:
+            self.break_reason = None
 
     def _fault_of_time(self, fix: Fix, now_s: float) -> FineReason | None:
         # asked so that a NaN of the clock is a fault

@@ -134,6 +134,25 @@ def test_a_bad_fix_breaks_the_way_and_is_scrubbed(bad, reason):
     assert world.ask(14.01) == KEEP
 
 
+def test_a_bad_fix_that_overtakes_a_good_one_breaks_its_own_leg_too():
+    world = World().stand(0, 9)
+    world.decider.add_fix(fix(10.1, accuracy_m=None), T0_S + 10.1)
+    world.give(fix(10))
+    assert world.refuses(10.5) is FineReason.SCRUB
+    world.stand(11, 20)
+    assert world.ask(10.5) == drop(FineReason.ACCURACY_MISSING)
+    assert world.ask(14.0) == drop(FineReason.SCRUB)
+    assert world.ask(14.01) == KEEP
+
+
+def test_a_bad_fix_of_the_far_future_does_not_last():
+    world = World().stand(0, 9)
+    world.decider.add_fix(fix(1e9, accuracy_m=None), T0_S + 9.5)
+    world.stand(10, 20)
+    assert world.ask(10.5) == drop(FineReason.ACCURACY_MISSING)  # until a second behind its arrival
+    assert world.ask(14.5) == KEEP
+
+
 def test_a_gap_of_two_seconds_passes_and_a_longer_one_does_not():
     assert World().stand(0, 10).give(fix(12.0)).stand(13, 20).ask(11.0) == KEEP
     world = World().stand(0, 10).give(fix(12.1)).stand(13, 20)
@@ -182,6 +201,13 @@ def test_fixes_far_from_their_arrival_are_a_jump_of_a_clock():
     assert world.ask(10.5) == WAIT
     world.decider.add_fix(fix(12), math.nan)
     assert world.ask(11.5) == drop(FineReason.TIME)
+
+
+@pytest.mark.parametrize(("arrived_s", "kept"), [(9.99, False), (10.0, True), (22.0, True), (22.01, False)])
+def test_how_far_a_fix_may_be_from_its_arrival(arrived_s, kept):
+    world = World().stand(0, 10)
+    world.decider.add_fix(fix(11), T0_S + arrived_s)
+    assert (world.ask(7.5) == KEEP) is kept
 
 
 def test_a_freeze_is_dropped_from_its_beginning():
@@ -494,6 +520,31 @@ def test_the_circle_round_a_wedge_holds_it_all_the_way(view_deg, turn_deg):
             for east, north in sector(wedge, 350.0 + turn_deg * turn_share):
                 seen = (east + share * 20.0, north + share * 10.0)
                 assert segment_distance_m(seen, metres(a), metres(b)) <= radius_m + 0.05
+
+
+@pytest.mark.parametrize(
+    ("view_deg", "offset_m", "radius_m"),
+    [
+        (60.0, 57.735, 57.735),
+        (90.0, 70.711, 70.711),
+        (120.0, 50.0, 86.603),
+        (180.0, 0.0, 100.0),
+        (300.0, 0.0, 100.0),
+    ],
+)
+def test_the_smallest_circle_round_a_sector_of_a_hundred_metres(view_deg, offset_m, radius_m):
+    assert Wedge(0.0, view_deg, 100.0, 0.0).circle() == pytest.approx((offset_m, radius_m), abs=1e-3)
+    assert Wedge(0.0, view_deg - 40.0, 100.0, 20.0).circle() == pytest.approx((offset_m, radius_m), abs=1e-3)
+
+
+def test_a_wedge_that_moves_without_turning_needs_no_more_than_its_circle():
+    view = CameraView(wedge=Wedge(0.0, 60.0, 100.0, 0.0))
+    assert view.seen_from(fix(0, heading_deg=10.0), fix(1, 20.0, heading_deg=10.0))[2] == pytest.approx(
+        57.735, abs=1e-3
+    )
+    turning = view.seen_from(fix(0, heading_deg=10.0), fix(1, 5.0, heading_deg=30.0))[2]
+    bulge_m = 57.735 * (1.0 - math.cos(math.radians(10.0)))
+    assert turning == pytest.approx(57.735 + bulge_m + 5.0, abs=0.01)
 
 
 @pytest.mark.parametrize(
