@@ -359,6 +359,33 @@ def test_a_failing_encoder_loses_its_group_and_nothing_of_it_reaches_the_next():
     assert car.gate.withheld.total()[FineReason.ENCODER_FAILED] > lost
 
 
+def test_an_encoder_that_fails_within_a_group_or_cannot_be_made():
+    made = []
+
+    def make(camera: str) -> Predicting:
+        if not made:
+            made.append(None)
+            raise RuntimeError("no encoder")
+        made.append(Predicting(camera))
+        return made[-1]
+
+    car = Car(encoders=make)
+    car.gate.fix(fix(0))
+    for second in (1, 2, 3):
+        car.now_s = T0_S + second
+        car.gate.fix(fix(second))
+    with pytest.raises(RuntimeError):
+        car.frame(3.1)
+    assert car.frame(3.2)
+    made[-1].fails = True
+    with pytest.raises(RuntimeError):
+        car.frame(3.3)
+    assert car.gate.withheld.total() == {FineReason.ENCODER_FAILED: 1}
+    assert car.gate.held_bytes == 0
+    assert car.frame(3.4)
+    assert len(made) == 3
+
+
 def test_encoded_groups_count_until_they_are_fetched():
     car = Car(encoders=Predicting, hold_bytes=120)
     car.drive(0, 40)
