@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 
 def full_size(*, tracking: bool = False) -> Settings:
-    """Detection at native size, up to 1920 px, as `anonymize run` reads files."""
+    """Detection as `anonymize run` reads files: at native size up to 1920 px, larger ones at half of it or more."""
     return Settings(tracking=tracking, min_long_side_px=FULL_SIZE_PX)
 
 

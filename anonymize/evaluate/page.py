@@ -29,6 +29,7 @@ COLUMNS: Final = (
     "recall IoU 0.5",
     "AP",
     "× boxes",
+    "× boxes met",
     "% of rest",
 )
 MEANING: Final = (
@@ -106,6 +107,7 @@ def _figure_row(group: str, model: str, values: Mapping[str, Any]) -> str:
         _with_interval(scope["recall_iou50"]),
         number_words(scope["ap"]),
         number_words(hidden["times_boxes"], 2),
+        number_words(hidden["times_boxes_met"], 2),
         number_words(None if rest is None else 100 * rest, 2),
     ]
     first = f"<td>{escape(group)} ({values['pictures']})</td><td>{escape(model)}</td>"

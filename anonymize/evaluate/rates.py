@@ -142,11 +142,12 @@ def precision_over_recall(record: ClassRecord, group: Group, from_px: float) -> 
 
 
 def hidden_area(record: ClassRecord, group: Group) -> dict[str, float | None]:
-    """Hidden px as a multiple of the objects' px, and as a share of the px outside every box."""
+    """Hidden px as a multiple of the objects' px, the same for hits alone, and the share hidden of the rest."""
     chosen = record.used & group.pictures
     areas = record.areas
     return {
         "times_boxes": rounded(_ratio(areas.hidden[chosen].sum(), areas.boxes[chosen].sum())),
+        "times_boxes_met": rounded(_ratio(areas.on_objects[chosen].sum(), areas.met[chosen].sum())),
         "share_of_rest": rounded(_ratio(areas.hidden_rest[chosen].sum(), areas.rest[chosen].sum())),
     }
 

@@ -111,12 +111,16 @@ class Areas:
     ----------
     hidden, boxes : (P,)
         Under hidden areas (those on ignore boxes alone left out), and in labelled objects.
+    on_objects, met : (P,)
+        Under hidden areas that touch an object, and in the objects that they touch: what a hit costs.
     hidden_rest, rest : (P,)
         Hidden outside every box, and the whole picture outside every box.
     """
 
     hidden: Floats
     boxes: Floats
+    on_objects: Floats
+    met: Floats
     hidden_rest: Floats
     rest: Floats
 
@@ -153,7 +157,7 @@ def record_class(
     )
     objects: list[Objects] = []
     masks: list[Masks] = []
-    areas = np.zeros((4, len(pictures)))
+    areas = np.zeros((6, len(pictures)))
     for row in map(int, np.flatnonzero(used)):
         picture, look = pictures[row], looks[row]
         masks.append(_masks(row, picture, look, label))
@@ -206,9 +210,7 @@ def _near(hidden: Boxes, boxes: Boxes) -> Flags:
     return np.asarray((intersection(hidden, boxes) >= CLOSE_SHARE * np.maximum(smaller, 1e-9)).any(axis=1))
 
 
-def _areas(
-    picture: LabelledPicture, masks: Masks, label: str, threshold: float
-) -> tuple[float, float, float, float]:
+def _areas(picture: LabelledPicture, masks: Masks, label: str, threshold: float) -> tuple[float, ...]:
     asked, left_out = picture.asked(label), picture.left_out(label)
     counted = (masks.scores >= threshold) & (masks.on_object | ~masks.on_ignored)
     hidden = masks.hidden[counted]
@@ -216,7 +218,9 @@ def _areas(
     under_boxes = union_area(every_box)
     rest = picture.width * picture.height - under_boxes
     hidden_rest = union_area(np.concatenate([every_box, hidden])) - under_boxes
-    return union_area(hidden), union_area(asked), hidden_rest, rest
+    on_objects = masks.hidden[(masks.scores >= threshold) & masks.on_object]
+    met = asked[(intersection(asked, on_objects) > 0).any(axis=1)]
+    return union_area(hidden), union_area(asked), union_area(on_objects), union_area(met), hidden_rest, rest
 
 
 def _joined_objects(parts: list[Objects]) -> Objects:

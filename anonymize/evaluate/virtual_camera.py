@@ -157,8 +157,8 @@ def blurred(view: Rgb, move_px: tuple[float, float]) -> Rgb:
     total = np.zeros(view.shape, np.uint32)
     height, width = view.shape[:2]
     for share in np.linspace(-0.5, 0.5, steps):
-        left = margin + int(np.clip(round(share * move_px[0]), -margin, margin))
-        top = margin + int(np.clip(round(share * move_px[1]), -margin, margin))
+        left = margin + int(np.clip(math.floor(share * move_px[0] + 0.5), -margin, margin))
+        top = margin + int(np.clip(math.floor(share * move_px[1] + 0.5), -margin, margin))
         total += padded[top : top + height, left : left + width]
     mean: Rgb = (total // steps).astype(np.uint8)
     return mean

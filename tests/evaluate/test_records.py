@@ -120,6 +120,7 @@ def test_hidden_areas_by_hand():
     rest = 200 * 100 - 2 * 800
     assert hidden_area(record, group_of(1)) == {
         "times_boxes": 3.0,
+        "times_boxes_met": 2.0,
         "share_of_rest": pytest.approx(1600 / rest, abs=5e-5),
     }
 

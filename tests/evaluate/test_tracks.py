@@ -1,0 +1,106 @@
+"""Track measures by hand, and a short clip through the engine."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from anonymize.detect import Detector, load_packaged
+from anonymize.drawing import draw_street
+from anonymize.evaluate.look import full_size, live_size
+from anonymize.evaluate.tracks import FollowedObject, _hidden_areas, class_tracks, longest_run
+from anonymize.frames import CapturedFrame, PixelFormat
+from anonymize.media.compression import through_h264
+from anonymize.pipeline import Engine
+
+
+def flags(word: str) -> np.ndarray:
+    return np.array([letter == "x" for letter in word])
+
+
+def followed(still: int, visible: str, in_scope: str, hidden: str, found: str) -> FollowedObject:
+    both = {("with_tracking", hidden), ("without_tracking", found)}
+    masks = {(mode, share): flags(word) for mode, word in both for share in ("hidden", "half_hidden")}
+    return FollowedObject(still, "plate", flags(visible), flags(in_scope), masks)
+
+
+def test_longest_run():
+    assert [longest_run(flags(word)) for word in ("", "...", "xxx", "x.xx.xxx.", "xx.")] == [0, 0, 3, 3, 2]
+
+
+def test_track_measures_by_hand():
+    objects = [
+        followed(0, "xxxxxx", "xxxxxx", "xxxxxx", "xx..xx"),  # tracking closes the gap
+        followed(
+            0, "xxxxxx", "..xxxx", "...xxx", "....xx"
+        ),  # in scope from the third frame: not in every one
+        followed(
+            1, "xxxxxx", "......", "......", "......"
+        ),  # never in scope: counts for the longest run alone
+        followed(1, "......", "......", "......", "......"),  # never visible: counts nowhere
+    ]
+    values = class_tracks(objects, stills=2, seed=0)
+    assert (values["objects"], values["objects_in_scope"], values["frames_in_scope"]) == (3, 2, 10)
+    tracked, plain = (values[mode]["hidden"] for mode in ("with_tracking", "without_tracking"))
+    assert (tracked["hidden_in_every_frame"]["hits"], tracked["hidden_in_every_frame"]["of"]) == (1, 2)
+    assert plain["hidden_in_every_frame"]["hits"] == 0
+    assert tracked["longest_unhidden_run_frames"] == {"median": 3.0, "p95": 6.0, "objects": 3}  # 0, 3, 6
+    assert tracked["longest_unhidden_run_in_scope_frames"] == {
+        "median": 0.5,
+        "p95": 1.0,
+        "objects": 2,
+    }  # 0, 1
+    assert plain["longest_unhidden_run_frames"]["median"] == 4.0  # 2, 4, 6
+    assert tracked["recall_by_frame"] == [1.0, 1.0, 0.5, 1.0, 1.0, 1.0]
+    assert (tracked["frame_recall"], plain["frame_recall"]) == (0.9, 0.6)
+
+
+def test_frames_without_objects_in_scope_have_no_recall():
+    assert class_tracks([], 1, 0)["with_tracking"]["hidden"]["recall_by_frame"] == []
+    values = class_tracks([followed(0, "xx", ".x", "xx", "xx")], 1, 0)
+    assert values["with_tracking"]["hidden"]["recall_by_frame"] == [None, 1.0]
+
+
+def test_without_tracking_is_what_an_engine_without_tracking_hides():
+    """One pass serves both modes: the tracker gives what was found in this frame out unchanged."""
+    model = load_packaged()
+    thresholds = {label.value: value for label, value in model.entry.threshold.items()}
+    tracking, plain = Engine(model, live_size(tracking=True)), Engine(model, live_size())
+    street, _ = draw_street(640, 360)
+    rng = np.random.default_rng(0)
+    held = 0
+    for pts in range(8):
+        picture = np.clip(
+            np.roll(street, 5 * pts, 1) * (0.3 + 0.1 * (pts % 4)) + rng.normal(0, 9, street.shape), 0, 255
+        )
+        frame = CapturedFrame((picture.astype(np.uint8),), PixelFormat.RGB24, pts, Fraction(1, 30))
+        (tracked,), (single,) = tracking.process(frame), plain.process(frame)
+        areas = _hidden_areas(tracked, thresholds)
+        assert sorted(areas["without_tracking"].tolist()) == sorted(
+            list(box.hidden_xyxy) for box in single.boxes
+        )
+        held += len(areas["with_tracking"]) > len(areas["without_tracking"])
+    assert held  # the case is no empty one
+
+
+def test_h264_in_memory_keeps_number_and_place():
+    pytest.importorskip("av", reason="H.264 needs PyAV, the extra [video]")
+    street, _ = draw_street(320, 180)
+    frames = [np.ascontiguousarray(np.roll(street, 3 * shift, 1)) for shift in range(5)]
+    out = through_h264(frames, crf=30)
+    assert [frame.shape for frame in out] == [street.shape] * 5
+    for came, went in zip(out, frames, strict=True):
+        assert 0.5 < np.abs(came.astype(int) - went).mean() < 12  # artefacts, but the same picture
+
+
+def test_full_size_is_native_up_to_1920_px():
+    street, _ = draw_street(1280, 720)
+    frame = CapturedFrame((street,), PixelFormat.RGB24, 0, Fraction(1, 30))
+    sizes = [
+        Detector(load_packaged(), settings.detection()).size_for(frame)
+        for settings in (full_size(), live_size())
+    ]
+    assert [(size.picture_width, size.picture_height) for size in sizes] == [(1280, 720), (640, 360)]
+    assert live_size(tracking=True).tracking and not full_size().tracking
