@@ -31,6 +31,8 @@ class Settings:
         Style of hiding per class, growth and soft edge.
     thresholds : mapping of Label to probability, or None
         From which confidence a box is hidden; None or a missing label takes the model's own.
+    cautious : bool
+        Take the model's cautious thresholds: more is found, and more is hidden that is nothing.
     classes : frozenset of Label
         What is looked for: faces, plates or both.
     hide_always : areas, xyxy in px of the stored picture
@@ -59,6 +61,7 @@ class Settings:
 
     styles: Styles = field(default_factory=Styles)
     thresholds: Mapping[Label, float] | None = None
+    cautious: bool = False
     classes: frozenset[Label] = frozenset({Label.FACE, Label.PLATE})
     hide_always: tuple[Area, ...] = ()
     never: tuple[Area, ...] = ()
@@ -96,6 +99,7 @@ class Settings:
             scope_px=self.scope_px,
             keep_px=self.keep_px,
             min_long_side_px=self.min_long_side_px,
+            cautious=self.cautious,
         )
 
     def exceptions(self) -> list[str]:

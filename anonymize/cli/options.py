@@ -33,6 +33,7 @@ def _settings(options: argparse.Namespace, *, tracking: bool) -> Settings:
             area=Style.SOLID if options.style == Style.SOLID else Style.VEIL,
         ),
         thresholds=_thresholds(options.threshold),
+        cautious=options.cautious,
         classes=_classes(options.classes),
         hide_always=tuple(_area("--hide-always", words) for words in options.hide_always),
         never=tuple(_area("--never", words) for words in options.never),

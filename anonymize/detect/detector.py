@@ -34,6 +34,7 @@ class DetectionSettings:
     scope_px: int
     keep_px: int
     min_long_side_px: int
+    cautious: bool = False
 
 
 class StageListener(Protocol):

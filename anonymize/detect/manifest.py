@@ -35,7 +35,8 @@ class ModelEntry:
         The network sees `(channel - mean) / std`, in the order of `channel_order`.
     pad : three floats, 0 to 255 units
         What lies in the input beside the picture.
-    threshold : mapping of label to probability
+    threshold, threshold_cautious : mapping of label to probability
+        The second finds more and hides more that is nothing; where there is none it is the first.
     measured : mapping
         Rates and the command that gave them, as the model's makers wrote them.
     """
@@ -52,6 +53,7 @@ class ModelEntry:
     size_multiple: int
     nms_iou: float
     threshold: Mapping[Label, float]
+    threshold_cautious: Mapping[Label, float]
     licence: str
     provenance: str
     parameters: int
@@ -99,7 +101,8 @@ def _entry(name: str, table: Any, path: Path) -> ModelEntry:
             pad=_triple(table.get("pad", (0.0, 0.0, 0.0))),
             size_multiple=int(table.get("size_multiple", 32)),
             nms_iou=float(table.get("nms_iou", 0.5)),
-            threshold={Label(label): float(value) for label, value in table["threshold"].items()},
+            threshold=_thresholds(table["threshold"]),
+            threshold_cautious=_thresholds(table.get("threshold_cautious", table["threshold"])),
             licence=str(table["licence"]),
             provenance=str(table["provenance"]),
             parameters=int(table.get("parameters", 0)),
@@ -112,6 +115,14 @@ def _entry(name: str, table: Any, path: Path) -> ModelEntry:
         raise ModelError(f"{path}: model {name!r}: {fault}") from None
     _check_entry(entry, path)
     return entry
+
+
+def _thresholds(table: Any) -> dict[Label, float]:
+    return {Label(label): float(value) for label, value in table.items()}
+
+
+def _fit(thresholds: Mapping[Label, float], labels: tuple[Label, ...]) -> bool:
+    return set(thresholds) == set(labels) and all(0 < value < 1 for value in thresholds.values())
 
 
 def _triple(values: Any) -> tuple[float, float, float]:
@@ -131,7 +142,7 @@ def _check_entry(entry: ModelEntry, path: Path) -> None:
         or len(set(entry.labels)) < len(entry.labels)
     ):
         wrong = f"labels {entry.labels}; wanted face, plate or both"
-    elif set(entry.threshold) != set(entry.labels) or not all(0 < t < 1 for t in entry.threshold.values()):
+    elif not _fit(entry.threshold, entry.labels) or not _fit(entry.threshold_cautious, entry.labels):
         wrong = f"threshold {dict(entry.threshold)}; wanted one in (0, 1) for each label"
     elif not all(map(math.isfinite, entry.mean + entry.std + entry.pad)) or 0.0 in entry.std:
         wrong = f"mean {entry.mean} and std {entry.std}; wanted finite numbers and no std of 0"
