@@ -69,9 +69,8 @@ class Detector:
             raise UsageError(
                 f"model {entry.name!r} knows {', '.join(entry.labels)}; wanted {settings.classes}"
             )
-        self.thresholds = {
-            label: settings.thresholds.get(label, entry.threshold[label]) for label in self.labels
-        }
+        usual = entry.threshold_cautious if settings.cautious else entry.threshold
+        self.thresholds = {label: settings.thresholds.get(label, usual[label]) for label in self.labels}
         self._floors = {label: WEAK_SHARE * threshold for label, threshold in self.thresholds.items()}
         self._entry, self._settings = entry, settings
         self._session = NetworkSession(model, threads=threads)

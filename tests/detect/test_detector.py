@@ -211,3 +211,12 @@ def test_a_foreign_model_finds_the_portrait(tmp_path, street):
         Detector(
             load_foreign(file, sha256, tmp_path / "manifest.toml"), settings(classes=frozenset({Label.PLATE}))
         )
+
+
+def test_cautious_takes_the_second_thresholds():
+    model = load_packaged()
+    usual, cautious = (Detector(model, settings(cautious=choice)).thresholds for choice in (False, True))
+    assert usual == dict(model.entry.threshold)
+    assert cautious == dict(model.entry.threshold_cautious)
+    given = Detector(model, settings(cautious=True, thresholds={Label.FACE: 0.9})).thresholds
+    assert given == {**cautious, Label.FACE: 0.9}
