@@ -8,9 +8,10 @@ from pathlib import Path
 from anonymize.errors import UsageError
 from anonymize.media.video_facts import VideoFacts
 from anonymize.media.video_read import OnError, VideoReader
+from anonymize.media.video_split import SplitWriter
 from anonymize.media.video_write import VideoWriter
 
-__all__ = ["VideoFacts", "VideoReader", "VideoWriter", "open_video"]
+__all__ = ["SplitWriter", "VideoFacts", "VideoReader", "VideoWriter", "open_video"]
 
 
 def open_video(

@@ -125,13 +125,47 @@ class Quality:
     threads: int = 0
 
 
-def add_video_stream(output: OutputContainer, key: str, facts: VideoFacts, quality: Quality) -> VideoStream:
-    """A stream of the output with all facts of the source: set before the header is written, or they are lost."""
-    encoder = ENCODERS[key]
+def add_video_stream(
+    output: OutputContainer, key: str, facts: VideoFacts, quality: Quality, *, reorders: bool = True
+) -> VideoStream:
+    """A stream of the output with all facts of the source: set before the header is written, or they are lost.
+
+    `reorders` False: no B pictures, whatever the source has.
+    """
     muxer = output.format.name
-    stream: Any = output.add_stream(encoder.name, rate=facts.average_rate)
+    stream: Any = output.add_stream(ENCODERS[key].name, rate=facts.average_rate)
     stream.time_base = facts.time_base
     codec = stream.codec_context
+    if key == "hevc" and muxer in ("mp4", "mov"):
+        codec.codec_tag = "hvc1"  # the one that Apple's players take
+    if facts.display_matrix is not None:
+        stream.set_display_matrix(facts.display_matrix)
+    _set_up(codec, key, facts, quality, reorders=reorders and facts.reorders and muxer not in _NO_REORDER)
+    codec.open()  # wrong settings are an error here, before the first frame
+    return stream  # type: ignore[no-any-return]
+
+
+def encoder_again(stream: Any, key: str, facts: VideoFacts, quality: Quality) -> Any:
+    """A fresh encoder, without B pictures, for what follows a gap: nothing before the gap is in its memory.
+
+    Raises
+    ------
+    MediaError
+        Its parameter sets are not those in the header of the file.
+    """
+    codec: Any = load_av().CodecContext.create(ENCODERS[key].name, "w")
+    codec.framerate = facts.average_rate
+    if stream.codec_context.flags & _GLOBAL_HEADER:
+        codec.flags |= _GLOBAL_HEADER
+    _set_up(codec, key, facts, quality, reorders=False)
+    codec.open()
+    if bytes(codec.extradata or b"") != bytes(stream.codec_context.extradata or b""):
+        raise MediaError(f"{key} cannot begin anew in one file; wanted another --encoder, or --gap split")
+    return codec
+
+
+def _set_up(codec: Any, key: str, facts: VideoFacts, quality: Quality, *, reorders: bool) -> None:
+    encoder = ENCODERS[key]
     codec.width, codec.height = facts.width, facts.height
     codec.pix_fmt = ffmpeg_format(facts.pixel_format)
     codec.time_base = facts.time_base
@@ -142,14 +176,10 @@ def add_video_stream(output: OutputContainer, key: str, facts: VideoFacts, quali
     if facts.sample_aspect_ratio:
         codec.sample_aspect_ratio = facts.sample_aspect_ratio
     codec.thread_count = quality.threads
-    if encoder.reorders and (muxer in _NO_REORDER or not facts.reorders):
+    if encoder.reorders and not reorders:
         # No B pictures where the source has none: then no decoding time lies before the first picture's, and
         # also players that pass over edit lists show every frame at its time.
         codec.max_b_frames = 0
-    if key == "hevc" and muxer in ("mp4", "mov"):
-        codec.codec_tag = "hvc1"  # the one that Apple's players take
-    if facts.display_matrix is not None:
-        stream.set_display_matrix(facts.display_matrix)
     codec.options = _options(key, encoder, facts.mastering, quality)
     if facts.chroma_location:
         codec.options = {**codec.options, "chroma_sample_location": facts.chroma_location}
@@ -159,10 +189,9 @@ def add_video_stream(output: OutputContainer, key: str, facts: VideoFacts, quali
             **codec.options,
             "global_quality": str((encoder.quality if quality.crf is None else quality.crf) * _LAMBDA),
         }
-    codec.open()  # wrong settings are an error here, before the first frame
-    return stream  # type: ignore[no-any-return]
 
 
+_GLOBAL_HEADER: Final = 1 << 22  # AV_CODEC_FLAG_GLOBAL_HEADER
 _LAMBDA: Final = 118  # FF_QP2LAMBDA, libavutil/avutil.h
 
 

@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from anonymize.errors import MediaError
 from anonymize.media.video_av import foreign_errors, load_av
 from anonymize.media.video_facts import cut_duration, track_end
+from anonymize.media.video_gaps import Timeline
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.packet import Packet
 
 Audio = Literal["keep", "drop"]
+_FILE_ORDER_S: Final = 10  # how far apart in time a file may hold what belongs together
 PRE_ROLL_S: Final = 0.2  # of sound before a cut: what an audio decoder needs to start (AAC-HE: 0.12 s)
 _KEPT_METADATA: Final = frozenset({"creation_time"})
 _STRUCTURAL: Final = frozenset(  # written by every muxer anew
@@ -54,7 +57,9 @@ class SideStreams:
         audio: Audio,
         keep_subtitles: bool,
         path: Path,
+        timeline: Timeline | None = None,
     ) -> None:
+        self._timeline = timeline
         self.notes: list[str] = []
         self._source = source
         self._output = output
@@ -117,7 +122,13 @@ class SideStreams:
             self._packets_dropped += 1
 
     def write_until(self, time_s: float) -> None:
-        """Copy what comes before `time_s`; infinity: all that is left."""
+        """Copy what comes before `time_s`; infinity: all that is left.
+
+        With a time line: copy what it has settled, where a kept frame lies near, whatever `time_s` is.
+        """
+        if self._timeline is not None:
+            self._write_settled(self._timeline)
+            return
         while True:
             packet, self._next = self._next or next(self._packets, None), None
             if packet is None:
@@ -126,12 +137,36 @@ class SideStreams:
             if float((packet.dts or 0) * packet.time_base) > time_s:
                 self._next = packet
                 return
-            kept = self._kept[packet.stream_index]
-            if packet.pts is not None and packet.duration:
-                packet.duration = cut_duration(packet.pts, packet.duration, kept.end, packet.time_base)
-            packet.stream = kept.target
-            with foreign_errors(self._path, "audio or subtitles cannot be written"):
-                self._output.mux_one(packet)
+            self._end_with_track(packet)
+            self._write(packet)
+
+    def _write_settled(self, timeline: Timeline) -> None:
+        while (packet := self._next or next(self._packets, None)) is not None:
+            self._next = packet
+            begin_s, end_s = _reach_s(packet)
+            if timeline.all_before(begin_s - _FILE_ORDER_S) or not timeline.knows(end_s):
+                return
+            self._next = None
+            self._end_with_track(packet)
+            shift_s = timeline.shift_of(begin_s, end_s) if packet.duration else None
+            if shift_s is None:
+                continue
+            units = round(shift_s / packet.time_base)
+            if packet.dts is not None:
+                packet.dts -= units
+            if packet.pts is not None:
+                packet.pts -= units
+            self._write(packet)
+
+    def _end_with_track(self, packet: Packet[Any]) -> None:
+        if packet.pts is not None and packet.duration:
+            end = self._kept[packet.stream_index].end
+            packet.duration = cut_duration(packet.pts, packet.duration, end, packet.time_base)
+
+    def _write(self, packet: Packet[Any]) -> None:
+        packet.stream = self._kept[packet.stream_index].target
+        with foreign_errors(self._path, "audio or subtitles cannot be written"):
+            self._output.mux_one(packet)
 
     def _say_what_was_cut(self) -> None:
         if self._packets_dropped:
@@ -141,6 +176,17 @@ class SideStreams:
     def close(self) -> None:
         """Let the source go."""
         self._source.close()
+
+
+def _reach_s(packet: Packet[Any]) -> tuple[Fraction, Fraction]:
+    """From when to when a packet may tell of, s.
+
+    Coders of sound overlap neighbouring packets (the window of AAC spans two): one more to both sides.
+    """
+    start = packet.pts if packet.pts is not None else packet.dts or 0
+    length = packet.duration or 0
+    beside = length if packet.stream.type == "audio" else 0
+    return (start - beside) * packet.time_base, (start + length + beside) * packet.time_base
 
 
 def _end_s(packet: Packet[Any]) -> float:

@@ -20,12 +20,20 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 import numpy as np
 
 from anonymize.errors import MediaError, UsageError
-from anonymize.frames import ReleasedFrame
+from anonymize.frames import ColorRange, PixelFormat, ReleasedFrame
 from anonymize.media.output import check_target, new_file, require_released
 from anonymize.media.video_av import foreign_errors, load_av, refuse_other_files
 from anonymize.media.video_check import check_times
-from anonymize.media.video_encoders import AUTO, Quality, add_video_stream, choose_encoder, ffmpeg_format
+from anonymize.media.video_encoders import (
+    AUTO,
+    Quality,
+    add_video_stream,
+    choose_encoder,
+    encoder_again,
+    ffmpeg_format,
+)
 from anonymize.media.video_facts import cut_duration
+from anonymize.media.video_gaps import Gap, Timeline
 from anonymize.media.video_planes import writable_planes
 from anonymize.media.video_read import VideoReader
 from anonymize.media.video_streams import Audio, SideStreams
@@ -66,12 +74,19 @@ class VideoWriter:
     audio : {"keep", "drop"}
     keep_subtitles : bool
     overwrite : bool
+    gap : {"cut", "black"} or None
+        What `withhold` leaves of the frames withheld: nothing, what follows moves earlier; or one black frame.
+        In both, sound and subtitles go with them. None: nothing is withheld.
 
     Attributes
     ----------
     notes : list of str
         What was left out or kept on purpose, for the summary; complete after the block.
     frames_written : int
+        Black ones not counted.
+    frames_withheld : int
+    last_pts : int or None
+        Time in the file of the last frame written.
 
     Raises
     ------
@@ -91,13 +106,21 @@ class VideoWriter:
         audio: Audio = "keep",
         keep_subtitles: bool = False,
         overwrite: bool = False,
+        gap: Gap | None = None,
     ) -> None:
+        if gap not in (None, "cut", "black"):
+            raise UsageError(f"gap is {gap!r}; wanted 'cut', 'black' or None")
         if audio not in ("keep", "drop"):
             raise UsageError(f"audio is {audio!r}; wanted 'keep' or 'drop'")
         self.path = Path(path)
         self.reader = reader
         self.notes: list[str] = []
         self.frames_written = 0
+        self.frames_withheld = 0
+        self._gap = gap
+        self._timeline = Timeline(reader.facts.time_base, closes=gap == "cut") if gap else None
+        self._encoder_used = self._completed = False
+        self._last_source_pts = reader.last_pts
         self._overwrite = overwrite
         self._audio: Audio = audio
         self._keep_subtitles = keep_subtitles
@@ -132,7 +155,10 @@ class VideoWriter:
             self._file: BinaryIO = opening.enter_context(target)
             self._output = self._open_output()
             with foreign_errors(self.path, "cannot be written with these settings"):
-                self._stream = add_video_stream(self._output, self.encoder, self.reader.facts, self._quality)
+                self._stream: Any = add_video_stream(
+                    self._output, self.encoder, self.reader.facts, self._quality, reorders=self._gap is None
+                )
+            self._codec = self._stream.codec_context
             self._side = SideStreams(
                 self.reader.open_beside(),
                 self._output,
@@ -140,6 +166,7 @@ class VideoWriter:
                 audio=self._audio,
                 keep_subtitles=self._keep_subtitles,
                 path=self.reader.path,
+                timeline=self._timeline,
             )
             opening.callback(self._side.close)
             if self.reader.facts.creation_time:
@@ -187,7 +214,7 @@ class VideoWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is None:
+            if kind is None and not self._completed:
                 self._finish()
         except BaseException as fault:
             self._abort(fault)
@@ -225,32 +252,118 @@ class VideoWriter:
             raise MediaError(
                 f"{self.path}: a frame of {came} came; wanted {wanted}, as the reader gives them"
             )
-        if self._times and frame.pts <= self._times[-1]:
-            raise MediaError(
-                f"{self.path}: a frame at {frame.pts} came after {self._times[-1]}; wanted rising times"
-            )
+        self._check_rising(frame.pts)
+        pts = self._place(frame.pts)
         for ours, hidden in zip(
             writable_planes(self._picture, facts.pixel_format), frame.planes, strict=True
         ):
             np.copyto(ours, hidden)
-        picture = self._picture
-        picture.pts = frame.pts
+        self._encode(pts, self.reader.take_duration(frame.pts))
+        self.frames_written += 1
+
+    def withhold(self, pts: int) -> None:
+        """A frame of the reader may not be there: see `gap`. What follows begins with a fresh encoder.
+
+        Raises
+        ------
+        MediaError
+            The frame comes out of order.
+        """
+        if self._timeline is None:
+            raise UsageError("withhold() needs a writer with gap='cut' or 'black'")
+        self._check_rising(pts)
+        self._timeline.withhold(pts)
+        self._last_source_pts = pts
+        self._last_withheld_end = pts + self.reader.take_duration(pts)
+        self.frames_withheld += 1
+        self._side.write_until(0.0)  # with a time line: what is settled by now
+
+    @property
+    def notes_beside(self) -> list[str]:
+        """What was left out or kept beside the pictures."""
+        return self._side.notes
+
+    @property
+    def last_pts(self) -> int | None:
+        """Time in the file of the last frame written."""
+        return self._times[-1] if self._times else None
+
+    @property
+    def last_place(self) -> tuple[None, int]:
+        """The number in the file of the last frame written, from 0, black ones counted; it is in no part."""
+        return None, len(self._times) - 1
+
+    def _check_rising(self, pts: int) -> None:
+        """Times of the source rise, withheld frames included."""
+        if (self.frames_written or self.frames_withheld) and pts <= self._last_source_pts:
+            raise MediaError(
+                f"{self.path}: a frame at {pts} came after {self._last_source_pts}; wanted rising times"
+            )
+
+    def _place(self, pts: int) -> int:
+        """The time in the file of the frame at `pts` of the source; a gap before it ends here."""
+        self._last_source_pts = pts
+        if self._timeline is None:
+            return pts
+        gap_start = self._timeline.gap_start
+        placed = self._timeline.keep(pts)
+        if gap_start is not None:
+            self._end_gap(gap_start, pts)
+        return placed
+
+    def _end_gap(self, start: int, end: int) -> None:
+        """Empty the encoder; in the time line that stays, show black from `start` on."""
+        self._begin_anew()
+        if self._gap == "black":
+            self._draw_black()
+            self._encode(start, end - start)
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """The next frame is the first that its encoder sees: a closed group with an IDR."""
+        if self._encoder_used:
+            self._drain()
+            facts = self.reader.facts
+            with foreign_errors(self.path, "cannot be written with these settings"):
+                self._codec = encoder_again(self._stream, self.encoder, facts, self._quality)
+            self._encoder_used = False
+
+    def _draw_black(self) -> None:
+        """Black of our own in the writer's picture; reads nothing."""
+        facts = self.reader.facts
+        scale = 4 if facts.pixel_format is PixelFormat.YUV420P10LE else 1
+        black = 0 if facts.color_range is ColorRange.FULL else 16
+        for index, plane in enumerate(writable_planes(self._picture, facts.pixel_format)):
+            plane[...] = (128 if index else black) * scale
+
+    def _encode(self, pts: int, duration: int) -> None:
+        """Encode the writer's picture as the frame at `pts` of the file."""
+        facts, picture = self.reader.facts, self._picture
+        picture.pts = pts
         picture.time_base = facts.time_base
-        picture.duration = self.reader.take_duration(frame.pts)
+        picture.duration = duration
         picture.pict_type = 0  # else the source's B and I pictures are forced on the encoder
         picture.color_range = facts.colour.range
         picture.colorspace = facts.colour.matrix
         picture.color_primaries = facts.colour.primaries
         picture.color_trc = facts.colour.transfer
-        self._times.append(frame.pts)
-        self._duration = int(picture.duration)
+        self._times.append(pts)
+        self._duration = duration
+        self._encoder_used = True
         with foreign_errors(self.path, f"frame {self.frames_written} cannot be encoded"):
-            for packet in self._stream.encode(picture):
+            for packet in self._codec.encode(picture):
                 self._mux(packet)
-        self.frames_written += 1
+
+    def _drain(self) -> None:
+        """All that the encoder still holds."""
+        with foreign_errors(self.path, "cannot be completed"):
+            for packet in self._codec.encode(None):
+                self._mux(packet)
 
     def _mux(self, packet: Packet[Any] | None) -> None:
         """Write the packet held back, with the sound before it, and hold this one: the last needs its duration."""
+        if packet is not None:
+            packet.stream = self._stream  # a fresh encoder knows no stream
         held, self._held = self._held, packet
         if held is None:
             return
@@ -264,8 +377,16 @@ class VideoWriter:
     def _last_duration(self) -> int:
         """How long the last frame is shown, in units of the time base."""
         last, facts = self._times[-1], self.reader.facts
-        end = facts.end_pts if last == self.reader.last_pts else None
-        return cut_duration(last, self._duration, end, facts.time_base)
+        gap_start = self._timeline.gap_start if self._timeline else None
+        if gap_start is not None:  # the film ends with a gap, cut away, or black that stands for it
+            until_gap = gap_start - self._shift - last
+            return min(self._duration, until_gap) if until_gap > 0 else self._duration
+        end = facts.end_pts if self._last_source_pts == self.reader.last_pts else None
+        return cut_duration(last + self._shift, self._duration, end, facts.time_base)
+
+    @property
+    def _shift(self) -> int:
+        return self._timeline.shift if self._timeline else 0
 
     def _finish(self) -> None:
         if not self.reader.finished:
@@ -274,9 +395,23 @@ class VideoWriter:
             raise MediaError(
                 f"{self.path}: no frame of {self.reader.path} could be released; nothing is kept"
             )
+        self.complete()
+        left_out = self.reader.frames_read - self.frames_written - self.frames_withheld
+        if left_out:
+            self.notes.append(f"{left_out} of {self.reader.frames_read} frames were not released")
+        self.notes[:0] = self.notes_beside
+        self.notes += self.reader.notes
+
+    def complete(self) -> None:
+        """Write what is held back, end the file and check it; it gets its name when the block ends."""
+        if self._timeline is not None:
+            gap_start = self._timeline.gap_start
+            if gap_start is not None and self._gap == "black":
+                self._end_gap(gap_start, max(self._last_withheld_end, gap_start + 1))
+            self._timeline.end()
+        if self._encoder_used:
+            self._drain()
         with foreign_errors(self.path, "cannot be completed"):
-            for packet in self._stream.encode(None):
-                self._mux(packet)
             self._mux(None)
             self._side.write_until(inf)
             self._output.close()
@@ -284,8 +419,4 @@ class VideoWriter:
         step = check_times(self._file.fileno(), self.path, self._times, self.reader.facts.time_base)
         if step > 0:
             self.notes.append(f"times rounded to the container's {Fraction(step)} s")
-        left_out = self.reader.frames_read - self.frames_written
-        if left_out:
-            self.notes.append(f"{left_out} of {self.reader.frames_read} frames were not released")
-        self.notes[:0] = self._side.notes
-        self.notes += self.reader.notes
+        self._completed = True
