@@ -20,7 +20,7 @@ from anonymize.frames import Label
 ADAPTERS: Final = ("anonymize-v1", "centerface")
 DEFAULT_MODEL: Final = "drive"
 PINNED_SHA256: Final[Mapping[str, str]] = {
-    "drive": "4deaefd74f4dbb562585ac1b8edaeb3b017a5533fcc986be719c6271c0d5b86e",
+    "drive": "e848507279fe64ea1ec8acdd596a590e2f04d3c3756b51b0831e988e7521fe5b",
 }
 MAX_MODEL_BYTES: Final = 512 * 2**20
 
