@@ -114,8 +114,8 @@ class Engine:
         camera = self._camera(captured.camera)
         try:
             if not self._gate.admit(captured):
-                return self._drop(captured, camera, Reason.WITHHELD)
-            return self._gate.release(self._hide(captured, camera))
+                return [*self.collect(), *self._drop(captured, camera, Reason.WITHHELD)]
+            return self._count(self._gate.release(self._hide(captured, camera)))
         except Exception as fault:
             self.last_fault = f"{type(fault).__name__}: {fault}"
             reason = next(reason for kind, reason in REASONS if isinstance(fault, kind))
@@ -157,10 +157,15 @@ class Engine:
                     _seal_anonymized(captured, *memory, hidden_whole=True, reason=reason)
                 )
                 self.dropped[reason] += 1
-                return outcomes
+                return self._count(outcomes)
         except Exception as fault:
             self.last_fault += f"; then {type(fault).__name__}: {fault}"
         return self._drop(captured, camera, reason)
+
+    def _count(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Count what the gate has dropped of frames that it held."""
+        self.dropped.update(outcome.reason for outcome in outcomes if isinstance(outcome, Dropped))
+        return outcomes
 
     def _drop(self, captured: CapturedFrame, camera: CameraState, reason: Reason) -> list[Outcome]:
         """Nothing is handed on, and in place nothing raw is left in the caller's memory."""
@@ -189,11 +194,11 @@ class Engine:
 
     def collect(self) -> list[Outcome]:
         """With zones: frames that fixes and time have decided since the last `process`; without: nothing."""
-        return self._gate.collect()
+        return self._count(self._gate.collect())
 
     def close(self) -> list[Outcome]:
         """With zones: the last frames, where they are certain; what is not is discarded."""
-        return self._gate.close()
+        return self._count(self._gate.close())
 
     def reset(self, camera: str = "front") -> None:
         """Forget the tracks of a camera: its next frame belongs to another scene or file."""

@@ -152,6 +152,11 @@ def _add_detection(group: argparse._ArgumentGroup) -> None:
         metavar="T",
         help="from which confidence to hide: 0.4, or face=0.3,plate=0.5 (default: the model's)",
     )
+    group.add_argument(
+        "--cautious",
+        action="store_true",
+        help="hide from lower confidence: more is found, and more is hidden that is nothing",
+    )
     group.add_argument("--model", type=Path, metavar="FILE", help="an ONNX model of your own")
     group.add_argument("--model-sha256", metavar="HASH", help="its SHA-256, from where you got it")
     group.add_argument("--manifest", type=Path, metavar="FILE", help="the manifest that describes it")

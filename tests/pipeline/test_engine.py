@@ -242,6 +242,36 @@ def test_a_gate_that_raises_lets_nothing_raw_through(scripted, noise_frame, rais
     assert all(len(np.unique(plane)) == 1 for plane in frame.planes)
 
 
+class HoldingGate(ClosedGate):
+    """Holds what it is given and drops it at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = 0
+
+    def release(self, hidden):
+        self.held += 1
+        return []
+
+    def collect(self):
+        outcomes, self.held = [Dropped(Reason.WITHHELD)] * self.held, 0
+        return outcomes
+
+    close = collect
+
+
+def test_what_the_gate_drops_later_is_counted_and_told_at_the_next_chance(scripted, noise_frame):
+    gate = HoldingGate()
+    engine, _ = scripted(zones=gate)
+    assert engine.process(noise_frame()) == []
+    gate.admits = False
+    assert engine.process(noise_frame(pts=1)) == [Dropped(Reason.WITHHELD)] * 2
+    gate.admits = True
+    assert engine.process(noise_frame(pts=2)) == []
+    assert engine.close() == [Dropped(Reason.WITHHELD)]
+    assert engine.dropped == {Reason.WITHHELD: 3}
+
+
 def test_without_zones_nothing_waits(scripted):
     engine, _ = scripted()
     assert engine.collect() == engine.close() == []

@@ -8,7 +8,6 @@ import pytest
 
 import anonymize.pipeline
 from anonymize.errors import UsageError
-from anonymize.frames import Dropped, Reason
 from anonymize.pipeline import Engine
 
 
@@ -32,15 +31,6 @@ def test_what_is_no_captured_frame_is_a_mistake_of_the_caller(scripted, frame):
     engine, _ = scripted()
     with pytest.raises(UsageError, match="wanted a CapturedFrame"):
         engine.process(frame)
-
-
-def test_a_frame_that_the_gate_does_not_admit_is_not_looked_at(scripted, noise_frame):
-    engine, detector = scripted()
-    engine._gate = SimpleNamespace(admit=lambda captured: False)
-    (outcome,) = engine.process(noise_frame())
-    assert outcome == Dropped(Reason.WITHHELD, "front")
-    assert engine.dropped == {Reason.WITHHELD: 1}
-    assert detector.canaries_seen == 0
 
 
 def test_forgetting_a_camera_that_never_came_does_nothing(scripted):
