@@ -14,15 +14,22 @@ from anonymize.media.output import check_target, new_file
 SCHEMA = 1
 
 
-def line_of(frame: ReleasedFrame, source: str, number: int) -> dict[str, Any]:
-    """What the file says of one frame; frames that were withheld have no line (SAFETY 24)."""
+def line_of(
+    frame: ReleasedFrame, source: str, number: int, *, pts: int | None = None, part: int | None = None
+) -> dict[str, Any]:
+    """What the file says of one frame; frames that were withheld have no line (SAFETY 24).
+
+    `pts` is given where the output's times are not the source's, `part` where it is one of several files.
+    """
+    pts = frame.pts if pts is None else pts
     return {
         "schema": SCHEMA,
         "source": source,
+        **({} if part is None else {"part": part}),
         "frame": number,
-        "pts": frame.pts,
+        "pts": pts,
         "time_base": f"{frame.time_base.numerator}/{frame.time_base.denominator}",
-        "pts_s": round(float(frame.pts * frame.time_base), 6),
+        "pts_s": round(float(pts * frame.time_base), 6),
         "width": frame.width,
         "height": frame.height,
         "boxes": [_box(box) for box in frame.boxes],
@@ -45,10 +52,18 @@ class DetectionsFile:
     def __init__(self, file: BinaryIO | None) -> None:
         self._file = file
 
-    def add(self, frame: ReleasedFrame, source: str, number: int) -> None:
-        """Write the line of one frame."""
+    def add(
+        self,
+        frame: ReleasedFrame,
+        source: str,
+        number: int,
+        *,
+        pts: int | None = None,
+        part: int | None = None,
+    ) -> None:
+        """Write the line of one frame; see `line_of`."""
         if self._file is not None:
-            line = json.dumps(line_of(frame, source, number), separators=(",", ":"))
+            line = json.dumps(line_of(frame, source, number, pts=pts, part=part), separators=(",", ":"))
             self._file.write(line.encode() + b"\n")
 
     @contextlib.contextmanager

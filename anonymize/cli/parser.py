@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from anonymize.cli.zone_options import add_zone_options, add_zones_command
+
 STYLES = ("veil", "solid", "blur", "mosaic")
 
 
@@ -19,6 +21,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_run(commands.add_parser("run", help="pictures, videos and folders: hide what must be hidden"))
     _add_evaluate(
         commands.add_parser("evaluate", help="the acceptance report for a labelled set (COCO JSON)")
+    )
+    add_zones_command(
+        commands.add_parser("zones", help="lists of restricted zones: check, convert, sign, verify, map")
     )
     models = commands.add_parser("models", help="what models are installed: hash, licence, measured recall")
     doctor = commands.add_parser("doctor", help="what this machine offers, and what should be changed on it")
@@ -43,6 +48,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     _add_hiding(run.add_argument_group("hiding"))
     _add_detection(run.add_argument_group("detection"))
     _add_video(run.add_argument_group("video"))
+    add_zone_options(run.add_argument_group("restricted zones"))
     reports = run.add_argument_group("reports")
     reports.add_argument("--detections", type=Path, metavar="FILE", help="write one JSON line a frame")
     reports.add_argument("--json", action="store_true", help="print the summary as JSON")

@@ -9,6 +9,7 @@ from typing import Any
 
 from anonymize.cli.inputs import Plan
 from anonymize.cli.work import Result
+from anonymize.cli.zones_in_use import ZonesInUse
 from anonymize.detect import Model
 from anonymize.frames import Label
 from anonymize.settings import Settings
@@ -16,9 +17,14 @@ from anonymize.settings import Settings
 SCHEMA = 1
 
 
-def warnings(options: argparse.Namespace, settings: Settings, results: list[Result]) -> list[str]:
-    """What these outputs still hold, and which settings hide less than the default."""
-    lines = ["no restricted zones are in use: no frame was dropped for where it was taken"]
+def warnings(
+    options: argparse.Namespace, settings: Settings, results: list[Result], zones: ZonesInUse | None = None
+) -> list[str]:
+    """What these outputs still hold, and which settings hide or leave out less than the default."""
+    if zones is None:
+        lines = ["no restricted zones are in use: no frame was dropped for where it was taken"]
+    else:
+        lines = list(zones.warnings)
     if any(result.kind == "video" and not result.error for result in results):
         if options.audio == "keep":
             lines.append(
@@ -30,31 +36,52 @@ def warnings(options: argparse.Namespace, settings: Settings, results: list[Resu
         )
         if options.keep_subtitles:
             lines.append("subtitles were kept; dash-cams write positions there")
-    return lines + [f"exception: {line}" for line in settings.exceptions()]
+    return lines + [f"exception: {line}" for line in exceptions(settings, zones)]
+
+
+def exceptions(settings: Settings, zones: ZonesInUse | None) -> list[str]:
+    """What was loosened by hand (SAFETY 22)."""
+    return [*settings.exceptions(), *(zones.exceptions if zones else ())]
 
 
 def as_values(
-    options: argparse.Namespace, settings: Settings, model: Model, plan: Plan, results: list[Result]
+    options: argparse.Namespace,
+    settings: Settings,
+    model: Model,
+    plan: Plan,
+    results: list[Result],
+    zones: ZonesInUse | None = None,
 ) -> dict[str, Any]:
-    """The summary for `--json`."""
+    """The summary for `--json`. Which input lost frames to zones stands nowhere, only how many in all."""
     done = [result for result in results if not result.error]
     dropped = sum((result.dropped for result in done), Counter[str]())
+    withheld = sum(result.withheld for result in results)
     return {
         "schema": SCHEMA,
         "done": len(done),
         "failed": len(results) - len(done) + len(plan.unreadable),
-        "warnings": warnings(options, settings, results),
-        "exceptions": settings.exceptions(),
-        "zones": None,
+        "warnings": warnings(options, settings, results, zones),
+        "exceptions": exceptions(settings, zones),
+        "zones": zones and _zones(zones, withheld),
         "model": {"name": model.entry.name, "sha256": model.entry.sha256},
         "frames": sum(result.frames for result in done),
         "frames_dropped": dict(dropped),
         "objects_hidden": _by_label(result.objects for result in done),
         "boxes_hidden": _by_label(result.boxes for result in done),
         "seconds": round(sum(result.seconds for result in results), 3),
-        "inputs": [_input(result) for result in results],
+        "inputs": [_input(result) for result in results if result.outputs or result.error],
         "unreadable": plan.unreadable,
         "left_out": [str(path) for path in plan.left_out],
+    }
+
+
+def _zones(zones: ZonesInUse, withheld: int) -> dict[str, Any]:
+    return {
+        "count": zones.count,
+        "signed": zones.version is not None,
+        "version": zones.version,
+        "gap": zones.gap,
+        "frames_withheld": withheld,
     }
 
 
@@ -66,7 +93,8 @@ def _by_label(counts: Any) -> dict[str, int]:
 def _input(result: Result) -> dict[str, Any]:
     return {
         "source": str(result.job.source),
-        "output": None if result.error else str(result.job.target),
+        "output": None if result.error else result.outputs[0],
+        "outputs": [] if result.error else result.outputs,
         "kind": result.kind,
         "frames": result.frames if not result.error else 0,
         "frames_dropped": dict(result.dropped),
@@ -84,6 +112,12 @@ def as_text(values: dict[str, Any]) -> str:
     if values["left_out"]:
         lines.append(
             f"note: {len(values['left_out'])} files of other kinds left out: {_some(values['left_out'])}"
+        )
+    if zones := values["zones"]:
+        lines.append(
+            f"zones: {zones['count']}, "
+            + (f"signed list version {zones['version']}" if zones["signed"] else "list not signed")
+            + f"; {zones['frames_withheld']} frames were left out"
         )
     if values["frames_dropped"]:
         lines.append(

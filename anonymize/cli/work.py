@@ -6,7 +6,7 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,9 +14,10 @@ from anonymize.cli import options as chosen
 from anonymize.cli import stop
 from anonymize.cli.detections import DetectionsFile
 from anonymize.cli.inputs import Job
+from anonymize.cli.zones_in_use import ZonesInUse
 from anonymize.detect import Model
 from anonymize.errors import MediaError
-from anonymize.frames import Dropped, Label, ReleasedFrame
+from anonymize.frames import Dropped, Label, Reason, ReleasedFrame
 from anonymize.pipeline import Engine
 
 
@@ -31,6 +32,8 @@ class Result:
     boxes: Counter[Label] = field(default_factory=Counter)
     objects: Counter[Label] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
+    withheld: int = 0  # by zones; only the sum over all inputs is ever told
+    outputs: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     error: str = ""
@@ -54,8 +57,14 @@ Progress = Callable[[Result], None]
 class Worker:
     """Hides inputs one after another with one model; engines are made when the first input needs them."""
 
-    def __init__(self, options: argparse.Namespace, model: Model, detections: DetectionsFile) -> None:
-        self._options, self._model, self._detections = options, model, detections
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        model: Model,
+        detections: DetectionsFile,
+        zones: ZonesInUse | None = None,
+    ) -> None:
+        self._options, self._model, self._detections, self._zones = options, model, detections, zones
         self._threads = chosen.chosen_threads(options)
 
     @cached_property
@@ -69,7 +78,8 @@ class Worker:
         return self._engine(chosen.settings_for_video(self._options))
 
     def _engine(self, settings: Any) -> Engine:
-        return Engine(self._model, settings, in_place=True, threads=self._threads)
+        gate = self._zones.gate() if self._zones else None
+        return Engine(self._model, settings, zones=gate, in_place=True, threads=self._threads)
 
     def do(self, job: Job, progress: Progress) -> Result:
         """Hide one input; what goes wrong stands in `error`.
@@ -102,8 +112,20 @@ class Worker:
 
         check_target(job.target, overwrite=self._options.overwrite)
         picture = open_picture(job.source)
+        frame = picture.frame
+        if self._zones:
+            taken = picture.metadata.taken
+            if taken is None or taken.utc_s is None:
+                raise MediaError(
+                    f"{job.source}: does not say when it was taken with an offset from UTC; "
+                    "with --zones wanted EXIF with DateTimeOriginal and OffsetTimeOriginal"
+                )
+            frame = replace(frame, captured_at_s=taken.utc_s)
         engine = self.picture_engine
-        (outcome,) = engine.process(picture.frame)
+        (outcome,) = engine.process(frame)
+        if outcome == Dropped(Reason.WITHHELD, frame.camera):
+            result.withheld = 1
+            return
         if isinstance(outcome, Dropped):
             raise MediaError(f"{job.source}: dropped as {outcome.reason}: {engine.last_fault}")
         renamed = job.target.suffix.lower() != job.source.suffix.lower()
@@ -112,11 +134,12 @@ class Worker:
             job.target, outcome, picture.metadata, picture_format=wanted, overwrite=self._options.overwrite
         )
         self._detections.add(outcome, str(job.source), 0)
+        result.outputs.append(str(job.target))
         result.count(outcome)
         result.notes += picture.notes
 
     def _video(self, job: Job, result: Result, progress: Progress) -> None:
-        from anonymize.media.video import VideoWriter, open_video
+        from anonymize.media.video import open_video
 
         options, engine = self._options, self.video_engine
         result.kind = "video"
@@ -127,29 +150,48 @@ class Worker:
                 "wanted veil or solid, or --allow-weak-on-video"
             )
         engine.reset()
-        with (
-            open_video(job.source, on_error=options.on_error) as reader,
-            VideoWriter(
-                job.target, reader, encoder=options.encoder, crf=options.quality, preset=options.preset,
-                audio=options.audio, keep_subtitles=options.keep_subtitles, overwrite=options.overwrite,
-            ) as writer,
-        ):  # fmt: skip
-            result.frames_total = reader.facts.frames_promised
-            for captured in reader:
-                number = reader.frames_read - 1
-                for outcome in engine.process(captured):
-                    self._video_outcome(outcome, number, writer, result)
-                progress(result)
-                stop.check()
+        with open_video(job.source, on_error=options.on_error) as reader:
+            clock = self._zones.clock_of(reader) if self._zones else None
+            with self._writer(job, reader) as writer:
+                result.frames_total = reader.facts.frames_promised
+                for captured in reader:
+                    if clock is not None:
+                        captured = replace(captured, captured_at_s=clock(captured))
+                    number = reader.frames_read - 1
+                    for outcome in engine.process(captured):
+                        self._video_outcome(outcome, (number, captured.pts), writer, result)
+                    progress(result)
+                    stop.check()
+                if self._zones and not result.frames:
+                    raise MediaError(self._zones.nothing_kept(reader))
         result.notes += writer.notes
+        result.outputs += [str(path) for path in getattr(writer, "paths", [job.target])]
+
+    def _writer(self, job: Job, reader: Any) -> Any:
+        from anonymize.media.video import SplitWriter, VideoWriter
+
+        options, gap = self._options, self._zones.gap if self._zones else None
+        chosen = {
+            "encoder": options.encoder, "crf": options.quality, "preset": options.preset, "audio": options.audio,
+            "keep_subtitles": options.keep_subtitles, "overwrite": options.overwrite,
+        }  # fmt: skip
+        if gap == "split":
+            return SplitWriter(job.target, reader, **chosen)
+        return VideoWriter(job.target, reader, gap=gap, **chosen)
 
     def _video_outcome(
-        self, outcome: ReleasedFrame | Dropped, number: int, writer: Any, result: Result
+        self, outcome: ReleasedFrame | Dropped, place: tuple[int, int], writer: Any, result: Result
     ) -> None:
+        """Write what came of the frame with this number and time, or leave it out."""
+        number, pts = place
         if isinstance(outcome, ReleasedFrame):
             writer.write(outcome)
-            self._detections.add(outcome, str(result.job.source), number)
+            self._add_line(outcome, number, writer, result)
             result.count(outcome)
+            return
+        if outcome.reason is Reason.WITHHELD and self._zones:
+            result.withheld += 1
+            writer.withhold(pts)
             return
         if self._options.on_error == "fail":
             raise MediaError(
@@ -157,3 +199,12 @@ class Worker:
                 f"{self.video_engine.last_fault} (--on-error skip-frame leaves such frames out)"
             )
         result.dropped[outcome.reason.value] += 1
+
+    def _add_line(self, frame: ReleasedFrame, number: int, writer: Any, result: Result) -> None:
+        """With zones frames are counted and timed as in the output: the source's numbers would tell the gaps."""
+        source = str(result.job.source)
+        if self._zones is None:
+            self._detections.add(frame, source, number)
+            return
+        part, number = writer.last_place
+        self._detections.add(frame, source, number, pts=writer.last_pts, part=part)
