@@ -18,12 +18,19 @@ from anonymize.errors import MediaError
 from anonymize.evaluate.dataset import LabelledPicture
 from anonymize.evaluate.overlap import as_boxes
 from anonymize.evaluate.records import Look
-from anonymize.frames import CapturedFrame, Dropped, Label, ReleasedFrame
+from anonymize.frames import CapturedFrame, Label, ReleasedFrame
 from anonymize.media.pictures import open_picture
 from anonymize.pipeline import Engine
 from anonymize.settings import FULL_SIZE_PX, Settings
 
-FLOOR: Final = 0.05  # lowest threshold of the curves
+FLOORS: Final = (
+    0.05,
+    0.1,
+    0.15,
+    0.2,
+    0.25,
+    0.3,
+)  # thresholds to look from: the lowest with room for every box
 Progress = Callable[[int, int], None]
 
 
@@ -38,25 +45,33 @@ def live_size(*, tracking: bool = False) -> Settings:
 
 
 class Looker:
-    """Looks at pictures with one model; where the low threshold gives too many boxes, with the model's own."""
+    """Looks at pictures with one model; where a low threshold gives too many boxes, at the next, at last its own."""
 
     def __init__(self, model: Model, settings: Settings, *, threads: int = 1) -> None:
-        self.labels = model.entry.labels
-        low = replace(settings, thresholds=dict.fromkeys(self.labels, FLOOR))
-        self._low = Engine(model, low, threads=threads)
-        self._plain = Engine(model, settings, threads=threads)
-        self._own_floor = max(model.entry.threshold.values())
+        self._model, self._settings, self._threads = model, settings, threads
+        own = model.entry.threshold
+        lower = [floor for floor in FLOORS if floor < min(own.values())]
+        self._thresholds = [dict.fromkeys(own, floor) for floor in lower] + [dict(own)]
+        self._engines: dict[int, Engine] = {}
 
     def look(self, frame: CapturedFrame) -> Look:
-        """What is found from `FLOOR` on; px of the picture."""
-        for engine, floor in ((self._low, FLOOR), (self._plain, self._own_floor)):
+        """What is found from the lowest floor on that leaves the engine room; px of the picture."""
+        dropped = ""
+        for step, thresholds in enumerate(self._thresholds):
+            engine = self._engine(step)
             (outcome,) = engine.process(frame)
             engine.reset(frame.camera)
             if isinstance(outcome, ReleasedFrame):
-                return look_of(outcome, floor)
-        assert isinstance(outcome, Dropped)
+                return look_of(outcome, max(thresholds.values()))
+            dropped = outcome.reason.value
         empty = as_boxes([])
-        return Look(empty, empty, np.zeros(0, np.str_), np.zeros(0), floor, outcome.reason.value)
+        return Look(empty, empty, np.zeros(0, np.str_), np.zeros(0), 1.0, dropped)
+
+    def _engine(self, step: int) -> Engine:
+        if step not in self._engines:
+            settings = replace(self._settings, thresholds=self._thresholds[step])
+            self._engines[step] = Engine(self._model, settings, threads=self._threads)
+        return self._engines[step]
 
 
 def look_of(outcome: ReleasedFrame, floor: float) -> Look:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -72,6 +73,9 @@ def evaluate_model(
         "thresholds": thresholds,
         "dropped": _dropped(pictures, looks),
         "curves_from": floor,
+        "looked_at_from": dict(
+            sorted(Counter(str(look.floor) for look in looks if not look.dropped).items())
+        ),
         "classes": classes,
         "causes": count_causes(findings),
     }

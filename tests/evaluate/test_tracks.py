@@ -72,9 +72,10 @@ def test_without_tracking_is_what_an_engine_without_tracking_hides():
     rng = np.random.default_rng(0)
     held = 0
     for pts in range(8):
-        picture = np.clip(
-            np.roll(street, 5 * pts, 1) * (0.3 + 0.1 * (pts % 4)) + rng.normal(0, 9, street.shape), 0, 255
-        )
+        light = (
+            0.0 if pts % 3 == 2 else 0.4 + 0.1 * (pts % 4)
+        )  # every third frame is dark: there tracks are held
+        picture = np.clip(np.roll(street, 5 * pts, 1) * light + rng.normal(0, 9, street.shape), 0, 255)
         frame = CapturedFrame((picture.astype(np.uint8),), PixelFormat.RGB24, pts, Fraction(1, 30))
         (tracked,), (single,) = tracking.process(frame), plain.process(frame)
         areas = _hidden_areas(tracked, thresholds)
