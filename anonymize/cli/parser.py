@@ -105,7 +105,10 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
         "--frames", type=int, default=90, metavar="N", help="frames a still, 30 a second (default: 90)"
     )
     tracks.add_argument("--seed", type=int, default=0, metavar="N", help="of stills and motions (default: 0)")
-    reports = evaluate.add_argument_group("reports")
+    _add_evaluation_reports(evaluate.add_argument_group("reports"))
+
+
+def _add_evaluation_reports(reports: argparse._ArgumentGroup) -> None:
     reports.add_argument("--json", action="store_true", help="print the report as JSON")
     reports.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
     reports.add_argument(

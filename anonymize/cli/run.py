@@ -28,7 +28,7 @@ def execute(options: argparse.Namespace) -> int:
             for job in plan.jobs:
                 results.append(worker.do(job, progress.frame))
                 progress.ended(results[-1])
-    values = summary.as_values(options, settings, model, plan, results, zones)
+    values = summary.as_values(options, settings, model, plan, results, zones=zones)
     print(summary.as_json(values) if options.json else summary.as_text(values))
     return 1 if values["failed"] else 0
 

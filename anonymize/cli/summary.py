@@ -50,6 +50,7 @@ def as_values(
     model: Model,
     plan: Plan,
     results: list[Result],
+    *,
     zones: ZonesInUse | None = None,
 ) -> dict[str, Any]:
     """The summary for `--json`. Which input lost frames to zones stands nowhere, only how many in all."""
