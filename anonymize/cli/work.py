@@ -191,6 +191,7 @@ class Worker:
             return
         if outcome.reason is Reason.WITHHELD and self._zones:
             result.withheld += 1
+            self.video_engine.reset()  # what follows a gap is another scene
             writer.withhold(pts)
             return
         if self._options.on_error == "fail":

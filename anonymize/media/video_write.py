@@ -136,6 +136,11 @@ class VideoWriter:
                 f"{self.path}: this kind of file holds no orientation, and {reader.path.name} is turned by "
                 f"{facts.rotation_deg} degrees; wanted .mp4, .mov or .mkv"
             )
+        if gap and self._muxer == "avi" and audio == "keep" and reader.container.streams.audio:
+            raise MediaError(
+                f"{self.path}: AVI has no times for sound, which would run apart from the pictures after a gap; "
+                "wanted .mkv or .mp4, or --audio drop"
+            )
         try:
             self.encoder = choose_encoder(encoder, facts, self._muxer)
         except MediaError as error:
@@ -414,6 +419,7 @@ class VideoWriter:
         with foreign_errors(self.path, "cannot be completed"):
             self._mux(None)
             self._side.write_until(inf)
+            self._side.close()  # parts of a split film may be many
             self._output.close()
         self._file.flush()
         step = check_times(self._file.fileno(), self.path, self._times, self.reader.facts.time_base)

@@ -164,6 +164,14 @@ def test_uneven_times_in_a_fine_clock(tmp_path, released):
     assert found == [0, 3003, 6006, 9100, 12085, 15106, 18109]
 
 
+@pytest.mark.parametrize("gap", ["cut", "split"])
+def test_avi_keeps_no_sound_beside_gaps(tmp_path, released, gap):
+    source = make_clip(Clip(tmp_path / "in.avi", sound="pcm_s16le"))
+    with pytest.raises(MediaError, match="AVI has no times for sound"):
+        run(source, tmp_path / "out.avi", released, gap=gap)
+    assert run(source, tmp_path / "out.avi", released, gap="cut", audio="drop").frames_written == len(KEPT)
+
+
 def test_a_writer_without_gap_withholds_nothing(tmp_path, spoken):
     with open_video(spoken) as reader, pytest.raises(UsageError, match="gap"):
         VideoWriter(tmp_path / "out.mp4", reader, gap="hole")
