@@ -187,10 +187,14 @@ def _list_in_force(options: argparse.Namespace) -> tuple[ZonesInForce, int, int 
                 "the zone list is a file without signature; wanted a signed folder, or --unsigned-zones"
             )
         zone_list = load_zones(options.zones, datum=options.zones_datum)
-        warnings = tuple(f"zone list: {len(lines)} {words}" for lines, words in (
-            (zone_list.repairs, "repairs (anonymize zones check LIST tells them)"),
-        ) if lines)  # fmt: skip
-        return unsigned_in_force(zone_list), len(zone_list), None, warnings
+        warnings = [
+            "an unsigned list has no secret margin: where recordings stop draws the edges of its zones"
+        ]
+        if zone_list.repairs:
+            warnings.append(
+                f"{len(zone_list.repairs)} repairs in the zone list: anonymize zones check tells them"
+            )
+        return unsigned_in_force(zone_list), len(zone_list), None, tuple(warnings)
     except ImportError as missing:
         raise AnonymizeError(
             f"zone lists need {missing.name}, which is not installed; "

@@ -341,3 +341,23 @@ def test_pictures_go_by_their_exif_time(drive, tmp_path, capsys):
     assert (said["done"], said["failed"]) == (2, 1)
     assert "OffsetTimeOriginal" in json.dumps(said["inputs"])
     assert "inside" not in json.dumps(said["inputs"]) + err
+
+
+def test_lists_are_checked_converted_and_drawn(tmp_path, capsys):
+    zones, other, page = (
+        write_list(tmp_path / "zones.geojson"),
+        tmp_path / "other.json",
+        tmp_path / "map.html",
+    )
+    assert main(["zones", "check", str(zones)]) == 0
+    assert "1 on 1 sites" in capsys.readouterr().out
+    convert = ["zones", "convert", str(zones), str(other), "--to-format", "ed318"]
+    assert main(convert) == 0
+    assert other.stat().st_mode & 0o777 == 0o600
+    assert main(["zones", "check", str(other)]) == 0
+    assert "ed318" in capsys.readouterr().out
+    assert main(["zones", "preview", str(other), str(page), "--margin-m", "50"]) == 0
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert main(convert) == 2  # nothing is overwritten
+    assert main(["zones", "check", str(page)]) == 1
+    assert main(["zones", "sign", str(tmp_path / "signed")]) == 2

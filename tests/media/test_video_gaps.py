@@ -127,6 +127,20 @@ def test_split_is_all_or_nothing(tmp_path, released, spoken):
 
 
 @pytest.mark.parametrize("gap", ["cut", "black", "split"])
+def test_a_fault_after_a_gap_leaves_nothing(tmp_path, released, spoken, gap):
+    def seal(captured):
+        if captured.pts > 10 * spoken_step:
+            raise KeyboardInterrupt
+        return released(captured)
+
+    with open_video(spoken) as reader:
+        spoken_step = int(1 / 25 / reader.facts.time_base)
+    with pytest.raises(KeyboardInterrupt):
+        run(spoken, tmp_path / "out.mp4", seal, gap=gap)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("gap", ["cut", "black", "split"])
 def test_gaps_at_both_ends(tmp_path, released, spoken, gap):
     gone = {0, 1, 2, 21, 22, 23}
     writer = run(spoken, tmp_path / "out.mp4", released, gap=gap, gone=gone)
