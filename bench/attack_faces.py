@@ -149,7 +149,7 @@ def load_centerface() -> Look:
 def load_own() -> Look:
     """The packaged network at the picture's own size."""
     wanted = DetectionSettings(
-        thresholds={Label.FACE: min(THRESHOLDS)},
+        thresholds={Label.FACE: 2 * min(THRESHOLDS)},  # finds from half of it on are kept
         classes=frozenset({Label.FACE}),
         scope_px=16,
         keep_px=16,

@@ -34,7 +34,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 sys.path[:0] = [str(Path(__file__).parents[1] / part) for part in (".", "kernels", "models")]
 
@@ -84,8 +84,8 @@ class Score:
 
 def interval(hits: int, of: int) -> tuple[float, float]:
     """Clopper-Pearson, 95 % two-sided."""
-    low = 0.0 if hits == 0 else float(beta.ppf(0.025, hits, of - hits + 1))
-    high = 1.0 if hits == of else float(beta.ppf(0.975, hits + 1, of - hits))
+    low = 0.0 if hits == 0 else float(betaincinv(hits, of - hits + 1, 0.025))
+    high = 1.0 if hits == of else float(betaincinv(hits + 1, of - hits, 0.975))
     return low, high
 
 
