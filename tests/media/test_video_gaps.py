@@ -126,6 +126,17 @@ def test_split_is_all_or_nothing(tmp_path, released, spoken):
     assert (tmp_path / "out.003.mp4").read_bytes() == b"mine"
 
 
+def test_a_part_that_cannot_get_its_name_takes_the_others_back(tmp_path, released, spoken):
+    def seal(captured):
+        if len(list(tmp_path.iterdir())) == 3:  # all parts are begun
+            (tmp_path / "out.003.mp4").write_bytes(b"mine")
+        return released(captured)
+
+    with pytest.raises(MediaError, match="came into being meanwhile"):
+        run(spoken, tmp_path / "out.mp4", seal, gap="split")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.003.mp4"]
+
+
 @pytest.mark.parametrize("gap", ["cut", "black", "split"])
 def test_a_fault_after_a_gap_leaves_nothing(tmp_path, released, spoken, gap):
     def seal(captured):
