@@ -70,7 +70,7 @@ def overlaps_another(box: dict, boxes: list[dict]) -> bool:
 
 def test_a_picture_is_hidden_and_the_rest_is_untouched(street, tmp_path, capsys):
     boxes = tmp_path / "boxes.jsonl"
-    assert run(street, "-o", tmp_path / "out.png", "--json", "--threshold", "0.3", "--detections", boxes) == 0
+    assert run(street, "-o", tmp_path / "out.png", "--json", "--detections", boxes) == 0
     values = summary_of(capsys)
     assert values["done"] == 1 and values["failed"] == 0
     assert values["objects_hidden"]["face"] >= 1
