@@ -23,14 +23,7 @@ from anonymize.media.pictures import open_picture
 from anonymize.pipeline import Engine
 from anonymize.settings import FULL_SIZE_PX, Settings
 
-FLOORS: Final = (
-    0.05,
-    0.1,
-    0.15,
-    0.2,
-    0.25,
-    0.3,
-)  # thresholds to look from: the lowest with room for every box
+FLOORS: Final = (0.1, 0.2, 0.3)  # thresholds to look from: the lowest with room for every box
 Progress = Callable[[int, int], None]
 
 

@@ -26,6 +26,7 @@ from anonymize.evaluate.rates import (
 from anonymize.evaluate.records import STANDARD_SHARE, ClassRecord, Look, record_class
 
 SCHEMA: Final = 1
+NEARLY_ALL: Final = 0.98  # one crowded picture does not cut the curves short
 SEED: Final = 44_464  # of the bootstrap; any fixed number serves
 
 
@@ -56,7 +57,7 @@ def evaluate_model(
     """
     thresholds = {label.value: threshold for label, threshold in entry.threshold.items()}
     groups = _groups(pictures, excluded, seed)
-    floor = max((look.floor for look in looks if not look.dropped), default=0.0)
+    floor = common_floor([look.floor for look in looks if not look.dropped])
     findings: list[Finding] = []
     classes: dict[str, Any] = {}
     for label in thresholds:
@@ -80,6 +81,11 @@ def evaluate_model(
         "causes": count_causes(findings),
     }
     return Evaluation(values, findings)
+
+
+def common_floor(floors: Sequence[float]) -> float:
+    """Where curves begin: the lowest threshold from which nearly all pictures were looked at."""
+    return float(np.quantile(floors, NEARLY_ALL, method="higher")) if len(floors) else 0.0
 
 
 def _groups(pictures: Sequence[LabelledPicture], excluded: Sequence[str], seed: int) -> dict[str, Group]:

@@ -13,6 +13,7 @@ from anonymize.evaluate.intervals import resamples
 from anonymize.evaluate.overlap import as_boxes
 from anonymize.evaluate.rates import Group, by_size, curve, group_rates, hidden_area
 from anonymize.evaluate.records import Look, record_class
+from anonymize.evaluate.report import common_floor
 
 THRESHOLDS = {"face": 0.5, "plate": 0.4}
 
@@ -138,6 +139,12 @@ def test_ap_in_scope_leaves_small_ones_out_both_ways():
     _, values = values_of([shown], [found], "plate")
     assert values["in_scope"]["ap"] == 1.0
     assert values["all_sizes"]["ap"] == pytest.approx(0.5 + 0.5 * 2 / 3, abs=1e-4)
+
+
+def test_curves_begin_where_nearly_all_pictures_were_looked_at():
+    assert common_floor([0.1] * 60 + [0.2] * 39 + [0.58]) == 0.2
+    assert common_floor([0.1, 0.58]) == 0.58
+    assert common_floor([]) == 0.0
 
 
 def test_causes_come_back_to_the_same_place():
