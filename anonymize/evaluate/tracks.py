@@ -119,7 +119,7 @@ def follow_stills(
             pixels = through_h264(pixels, crf=clip.crf, frames_per_s=FRAMES_PER_S)
         except MediaError:
             compressed = False
-        followed.append(_follow(engine, thresholds, picture, row, clip, pixels))
+        followed.append(_follow(engine, thresholds, picture, row, clip, pixels=pixels))
     progress(len(stills), len(stills))
     objects = [item for clip_of in followed for item in clip_of.objects]
     return {
@@ -155,6 +155,7 @@ def _follow(
     picture: LabelledPicture,
     row: int,
     clip: Clip,
+    *,
     pixels: Sequence[Rgb],
 ) -> FollowedStill:
     """Send a clip through the engine and compare every frame with the truth."""

@@ -110,7 +110,8 @@ def found_authority(
         raise UsageError("the folder already has an authority; use rotate_keys to change its keys")
     root = Root(version=1, expires=_date(now_s, ROOT_DAYS), consistent_snapshot=True)
     _set_keys(root, [_public_key(key) for key in public_keys], threshold)
-    (Path(folder) / "zones").mkdir(parents=True, exist_ok=True)
+    Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds the margin key
+    (Path(folder) / "zones").mkdir(exist_ok=True)
     _write(path, Metadata(root), [_signer(key) for key in private_keys])
     return path
 
