@@ -114,7 +114,9 @@ class Settings:
         lines += [f"boxes centred in {area} are not hidden" for area in self.never]
         styles = {Label.FACE: self.styles.face, Label.PLATE: self.styles.plate}
         lines += [
-            f"{label}s are hidden by {style}, a weaker style" for label, style in styles.items() if style.weak
+            f"{label}s are hidden by {style}, a weaker style: see docs/styles.md"
+            for label, style in styles.items()
+            if style.weak
         ]
         if self.styles.growth < DEFAULT_GROWTH:
             lines.append(f"boxes are grown {self.styles.growth} times instead of {DEFAULT_GROWTH}")
