@@ -16,7 +16,7 @@ Rgb = npt.NDArray[np.uint8]
 
 
 def through_h264(frames: Sequence[Rgb], *, crf: int, frames_per_s: int = 30) -> list[Rgb]:
-    """The frames as they come out of x264 at this quality, in order and as many.
+    """The frames as they come out of x264 at this quality, in order and as many, the same at each run.
 
     Parameters
     ----------
@@ -36,8 +36,10 @@ def through_h264(frames: Sequence[Rgb], *, crf: int, frames_per_s: int = 30) -> 
         encoder = av.CodecContext.create("libx264", "w")
         encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
         encoder.time_base = Fraction(1, frames_per_s)
-        encoder.options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
+        # as a recorder in a car; x264's look-ahead (mbtree) gave other bytes at each run, with one thread too
+        encoder.options = {"crf": str(crf), "preset": "veryfast", "tune": "zerolatency"}
         decoder = av.CodecContext.create("h264", "r")
+        encoder.thread_count = decoder.thread_count = 1
         packets: list[Any] = []
         for pts, pixels in enumerate(frames):
             picture = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
