@@ -78,6 +78,8 @@ class Engine:
     ------
     ModelError
         The model is missing, altered or of an unknown layout.
+    UsageError
+        Settings that do not go together: a weak style with tracking, without `weak_on_video`.
     """
 
     def __init__(
@@ -95,6 +97,11 @@ class Engine:
         if guard_process:
             forbid_core_dumps()
         self.settings = settings or Settings()
+        if self.settings.tracking and self.settings.styles.weak and not self.settings.weak_on_video:
+            raise UsageError(
+                "blur and mosaic on video can be read back from many frames; wanted veil or solid, "
+                "tracking=False for single pictures, or weak_on_video=True"
+            )
         self.model = model or load_packaged()
         self.dropped: Counter[Reason] = Counter()
         self.last_fault = ""

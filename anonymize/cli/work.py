@@ -141,14 +141,14 @@ class Worker:
     def _video(self, job: Job, result: Result, progress: Progress) -> None:
         from anonymize.media.video import open_video
 
-        options, engine = self._options, self.video_engine
+        options = self._options
         result.kind = "video"
-        styles = engine.settings.styles
-        if styles.weak and not options.allow_weak_on_video:
+        if chosen.settings_for_video(options).styles.weak and not options.allow_weak_on_video:
             raise MediaError(
                 f"{job.source}: blur and mosaic on video can be read back from many frames; "
                 "wanted veil or solid, or --allow-weak-on-video"
             )
+        engine = self.video_engine
         engine.reset()
         with open_video(job.source, on_error=options.on_error) as reader:
             clock = self._zones.clock_of(reader) if self._zones else None

@@ -8,7 +8,9 @@ import pytest
 
 import anonymize.pipeline
 from anonymize.errors import UsageError
+from anonymize.hide import Styles
 from anonymize.pipeline import Engine
+from anonymize.settings import Settings
 
 
 def test_an_engine_needs_a_thread():
@@ -37,3 +39,13 @@ def test_forgetting_a_camera_that_never_came_does_nothing(scripted):
     engine, _ = scripted()
     engine.reset("rear")
     assert not engine._cameras
+
+
+@pytest.mark.parametrize("style", ["blur", "mosaic"])
+def test_a_weak_style_on_video_is_refused_unless_allowed(scripted, style):
+    """SAFETY 9: single pictures may take it, video with a word of its own."""
+    styles = Styles(plate=style)
+    with pytest.raises(UsageError, match="weak_on_video"):
+        scripted(Settings(styles=styles))
+    scripted(Settings(styles=styles, weak_on_video=True))
+    scripted(Settings(styles=styles, tracking=False))
