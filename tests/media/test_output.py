@@ -235,6 +235,7 @@ def test_ctrl_c_in_a_real_process_leaves_nothing(tmp_path: Path) -> None:
         import os, signal, time
         from pathlib import Path
         from anonymize.media.output import new_file
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits it ignored
         with new_file(Path({str(tmp_path / "a.jpg")!r})) as stream:
             stream.write(b"half"); stream.flush()
             os.kill(os.getpid(), signal.SIGINT)
