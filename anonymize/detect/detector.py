@@ -120,8 +120,7 @@ class Detector:
             clock.stage("network_ms")
         size = geometry.size
         self.channel = network.input[0, 1, : size.picture_height, : size.picture_width]
-        width, height = geometry.upright_size
-        self.px_per_network_px = (width / size.picture_width, height / size.picture_height)
+        self.px_per_network_px = (1.0 / size.scale_x, 1.0 / size.scale_y)
         self._candidates.clear()
         self._adapter.decode(network.outputs, self._floors, self._candidates)
         self._candidates.suppress(self._entry.nms_iou, self.px_per_network_px, self._found)

@@ -20,11 +20,6 @@ class InputGeometry:
     mirrored: bool
     size: NetworkSize
 
-    @property
-    def upright_size(self) -> tuple[int, int]:
-        """(width, height) of the upright picture, px."""
-        return upright_size(self.width, self.height, self.rotation_deg)
-
     def stored_view(self, tensor: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The part of a (C, H, W) tensor that holds the picture, seen in the stored orientation (no copy)."""
         picture = tensor[:, : self.size.picture_height, : self.size.picture_width]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from anonymize.evaluate.charts import SHARES, Axis, Line, chart
 from anonymize.evaluate.crops import Crop
 from anonymize.evaluate.findings import Finding
-from anonymize.evaluate.text import number_words, rate_words
+from anonymize.evaluate.text import figure_words, number_words, rate_words
 from anonymize.evaluate.track_text import tracks_part
 
 STYLE: Final = """
@@ -97,21 +97,8 @@ def _figures(models: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _figure_row(group: str, model: str, values: Mapping[str, Any]) -> str:
-    scope, hidden = values["in_scope"], values["hidden_area"]
-    rest = hidden["share_of_rest"]
-    cells = [
-        str(scope["detection_rate"]["of"]),
-        _with_interval(scope["detection_rate"]),
-        _with_interval(scope["false_rate"]),
-        _with_interval(values["from_16_px"]["coverage_recall"]),
-        _with_interval(scope["recall_iou50"]),
-        number_words(scope["ap"]),
-        number_words(hidden["times_boxes"], 2),
-        number_words(hidden["times_boxes_met"], 2),
-        number_words(None if rest is None else 100 * rest, 2),
-    ]
     first = f"<td>{escape(group)} ({values['pictures']})</td><td>{escape(model)}</td>"
-    return f"<tr>{first}{''.join(f'<td class=n>{cell}</td>' for cell in cells)}</tr>"
+    return f"<tr>{first}{''.join(f'<td class=n>{cell}</td>' for cell in figure_words(values, _with_interval))}</tr>"
 
 
 def _with_interval(rate: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Row = tuple[str, ...]
@@ -45,6 +45,23 @@ def as_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def figure_words(values: Mapping[str, Any], show_rate: Callable[[Mapping[str, Any]], str]) -> tuple[str, ...]:
+    """The figures of one group in the order of the table's columns; `show_rate` words a rate with its bounds."""
+    scope, hidden = values["in_scope"], values["hidden_area"]
+    rest = hidden["share_of_rest"]
+    return (
+        str(scope["detection_rate"]["of"]),
+        show_rate(scope["detection_rate"]),
+        show_rate(scope["false_rate"]),
+        show_rate(values["from_16_px"]["coverage_recall"]),
+        show_rate(scope["recall_iou50"]),
+        number_words(scope["ap"]),
+        number_words(hidden["times_boxes"], 2),
+        number_words(hidden["times_boxes_met"], 2),
+        number_words(None if rest is None else 100 * rest, 2),
+    )
+
+
 def rate_words(rate: Mapping[str, Any]) -> str:
     """`0.940 (0.905)`, or a dash where there was nothing to count."""
     if rate["value"] is None:
@@ -79,22 +96,12 @@ def _group_rows(models: Sequence[Mapping[str, Any]]) -> list[Row]:
             values = model["classes"].get(label, {}).get("groups", {}).get(group)
             if values is None:
                 continue
-            scope, hidden = values["in_scope"], values["hidden_area"]
-            rest = hidden["share_of_rest"]
             rows.append(
                 (
                     label,
                     f"{group} ({values['pictures']})",
                     model["name"],
-                    str(scope["detection_rate"]["of"]),
-                    rate_words(scope["detection_rate"]),
-                    rate_words(scope["false_rate"]),
-                    rate_words(values["from_16_px"]["coverage_recall"]),
-                    rate_words(scope["recall_iou50"]),
-                    number_words(scope["ap"]),
-                    number_words(hidden["times_boxes"], 2),
-                    number_words(hidden["times_boxes_met"], 2),
-                    number_words(None if rest is None else 100 * rest, 2),
+                    *figure_words(values, rate_words),
                 )
             )
     return rows

@@ -16,11 +16,11 @@ from anonymize_kernels import hide as kernels
 from anonymize_kernels._jit import compile_only
 from anonymize_kernels.blur import LANES, Lanes
 
+from anonymize.boxes import MAX_BOXES
 from anonymize.errors import FrameError, HideError, TooManyError
 from anonymize.frames import LAYOUTS, FormatLayout, PixelFormat, Plane, Planes
 from anonymize.hide.styles import Style, Styles
 
-MAX_BOXES: Final = 256  # boxes a frame; one more and the frame is hidden whole (SAFETY 6)
 MAX_TRACKS: Final = 512  # remembered colours: twice the boxes, so a track that is here is never forgotten
 NOISE_SIGMA: Final = 10  # levels of 8 bit, added to the cells of a mosaic (ACCEPTANCE.md, 30 frames)
 NOISE_BYTES: Final = 12  # uniform bytes summed for one normal value: sigma 256, mean 1530

@@ -7,9 +7,11 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from anonymize.boxes import CLASS_IDS
 from anonymize.errors import UsageError
+from anonymize.frames import Label
 
-FACE, PLATE, AREA = 0, 1, 2  # class ids of boxes
+FACE, PLATE, AREA = (CLASS_IDS[label] for label in (Label.FACE, Label.PLATE, Label.AREA))
 MIN_FACE_SIGMA: Final = 0.35  # PRODUCT.md "Styles of hiding"; ACCEPTANCE.md: 0.0 % of 198 faces found at 0.5
 MIN_PLATE_SIGMA: Final = 1.0  # ACCEPTANCE.md: 5-7 % of characters read, no plate whole, from one frame
 MAX_SIGMA: Final = 100.0

@@ -17,7 +17,6 @@ from anonymize.zones.geometry import outline
 from anonymize.zones.index import secret_margin_m
 from anonymize.zones.shapes import Polygon, Positions, Zone, ZoneList
 
-WIDTH_PX: Final = 1200
 MOST_ZONES: Final = 5_000  # a browser draws no more in good time
 M_PER_DEG: Final = 111_195.0
 
