@@ -31,10 +31,16 @@ class BoundNetwork:
     """
 
     def __init__(
-        self, session: Any, name: str, size: tuple[int, int], shapes: Mapping[str, tuple[int, ...]]
+        self,
+        session: Any,
+        name: str,
+        size: tuple[int, int],
+        shapes: Mapping[str, tuple[int, ...]],
+        run_options: Any,
     ) -> None:
         height, width = size
         self._session, self._name = session, name
+        self._run_options = run_options
         self.input: Tensor = np.zeros((1, 3, height, width), np.float32)
         self.outputs: dict[str, Tensor] = {
             output: np.zeros(shape, np.float32) for output, shape in shapes.items()
@@ -54,12 +60,17 @@ class BoundNetwork:
         DetectorError
             The runtime failed, for whatever reason.
         """
+        self._run_options.terminate = False
         for output in self.outputs.values():
             output.fill(np.nan)  # a runtime that returns without writing is caught by the decoder
         try:
-            self._session.run_with_iobinding(self._binding)
+            self._session.run_with_iobinding(self._binding, self._run_options)
         except Exception as fault:  # onnxruntime raises bare classes of its own
             raise DetectorError(f"network {self._name!r} failed: {type(fault).__name__}") from None
+
+    def cancel(self) -> None:
+        """Ask a run on another thread to stop after the layer it is at: nobody waits for it any more."""
+        self._run_options.terminate = True
 
 
 class NetworkSession:
@@ -77,6 +88,7 @@ class NetworkSession:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
         self.name = model.entry.name
+        self._make_run_options = ort.RunOptions
         try:
             self._session = ort.InferenceSession(model.onnx, options, providers=[PROVIDER])
         except Exception as fault:  # onnxruntime raises bare classes of its own
@@ -101,4 +113,4 @@ class NetworkSession:
             raise ModelError(
                 f"model {self.name!r} takes an input of {declared}; wanted {wanted}, or names for sizes"
             )
-        return BoundNetwork(self._session, self.name, (height, width), shapes)
+        return BoundNetwork(self._session, self.name, (height, width), shapes, self._make_run_options())
