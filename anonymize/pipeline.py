@@ -76,6 +76,12 @@ class Engine:
         own, and the camera may use its buffer again as soon as `process` returns.
     threads : int
         Threads of the network's run.
+    provider : str
+        Where the network runs: `cpu`, or another that the installed runtime offers (`openvino`, `cuda`, `tensorrt`,
+        `qnn`, `coreml`, `xnnpack`). Its answers are compared with the CPU's before the first frame of each size.
+    provider_fallback : bool
+        Take the CPU where that provider is missing or does not agree, instead of refusing every frame;
+        `engine.provider` tells which one is used, `engine.provider_fault` why.
     guard_process : bool
         Forbid core dumps of this process, which would hold raw frames.
 
@@ -95,6 +101,8 @@ class Engine:
         zones: Gate | None = None,
         in_place: bool = False,
         threads: int = 1,
+        provider: str = "cpu",
+        provider_fallback: bool = False,
         guard_process: bool = True,
     ) -> None:
         if threads < 1:
@@ -112,7 +120,10 @@ class Engine:
         self.deadline_misses: Counter[str] = Counter()
         self.last_fault = ""
         self.in_place = in_place
-        self._detector = Detector(self.model, self.settings.detection(), threads=threads)
+        self._detector = Detector(
+            self.model, self.settings.detection(),
+            threads=threads, provider=provider, provider_fallback=provider_fallback,
+        )  # fmt: skip
         self._gate: Gate = zones or OpenGate()
         self._cameras: dict[str, CameraState] = {}
         self._asked: CameraState | None = None  # whose canary the network is looking at
@@ -292,6 +303,16 @@ class Engine:
         """With zones: the last frames, where they are certain; what is not is discarded."""
         self._detector.close()
         return self._count(self._gate.close())
+
+    @property
+    def provider(self) -> str:
+        """The runtime's name of the execution provider that is really used."""
+        return self._detector.provider
+
+    @property
+    def provider_fault(self) -> str:
+        """Why it is not the one that was asked for; empty where it is."""
+        return self._detector.provider_fault
 
     def reset(self, camera: str = "front") -> None:
         """Forget the tracks of a camera: its next frame belongs to another scene or file."""

@@ -61,7 +61,15 @@ class Detector:
         Of the last picture, across and down: they differ by the rounding to whole px.
     """
 
-    def __init__(self, model: Model, settings: DetectionSettings, *, threads: int = 1) -> None:
+    def __init__(
+        self,
+        model: Model,
+        settings: DetectionSettings,
+        *,
+        threads: int = 1,
+        provider: str = "cpu",
+        provider_fallback: bool = False,
+    ) -> None:
         from anonymize_kernels import decode
 
         decode.compile_all()
@@ -75,7 +83,7 @@ class Detector:
         self.thresholds = {label: settings.thresholds.get(label, usual[label]) for label in self.labels}
         self._floors = {label: WEAK_SHARE * threshold for label, threshold in self.thresholds.items()}
         self._entry, self._settings = entry, settings
-        self._session = NetworkSession(model, threads=threads)
+        self._session = NetworkSession(model, threads=threads, provider=provider, fallback=provider_fallback)
         self._adapter = make_adapter(entry, self._session.output_names)
         self._kinds: OrderedDict[tuple[object, ...], tuple[InputGeometry, Preprocessor, BoundNetwork]] = (
             OrderedDict()
@@ -89,6 +97,16 @@ class Detector:
             self._strong_from[CLASS_IDS[label]] = threshold
         self.channel: npt.NDArray[np.float32] = np.zeros((0, 0), np.float32)
         self.px_per_network_px = (1.0, 1.0)
+
+    @property
+    def provider(self) -> str:
+        """The runtime's name of the execution provider that is really used."""
+        return self._session.provider
+
+    @property
+    def provider_fault(self) -> str:
+        """Why it is not the one that was asked for; empty where it is."""
+        return self._session.fault
 
     def size_for(self, frame: CapturedFrame) -> NetworkSize:
         """The network's input size for frames of this size and orientation."""
