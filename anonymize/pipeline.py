@@ -81,7 +81,7 @@ class Engine:
         `qnn`, `coreml`, `xnnpack`). Its answers are compared with the CPU's before the first frame of each size.
     provider_fallback : bool
         Take the CPU where that provider is missing or does not agree, instead of refusing every frame;
-        `engine.provider` tells which one is used, `engine.provider_fault` why.
+        `engine.provider` tells which one is used, `engine.fallbacks` why.
     guard_process : bool
         Forbid core dumps of this process, which would hold raw frames.
 
@@ -257,6 +257,7 @@ class Engine:
             return
         if camera.canary is None or not camera.canary.fits(frame):
             camera.canary = draw_canary(frame, self._detector.size_for(frame).scale)
+            self._detector.compare_with_float(camera.canary.frame)
         camera.canary_due_s = 0.0
         camera.canary.check(self._detector.detect(camera.canary.frame), self._detector.labels)
         camera.canary_due_s = now_s + self.settings.canary_every_s
@@ -310,9 +311,9 @@ class Engine:
         return self._detector.provider
 
     @property
-    def provider_fault(self) -> str:
-        """Why it is not the one that was asked for; empty where it is."""
-        return self._detector.provider_fault
+    def fallbacks(self) -> tuple[str, ...]:
+        """What is used in place of what was asked for (a provider, int8), and why; empty where nothing is."""
+        return self._detector.fallbacks
 
     def reset(self, camera: str = "front") -> None:
         """Forget the tracks of a camera: its next frame belongs to another scene or file."""

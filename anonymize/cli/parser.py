@@ -171,6 +171,12 @@ def _add_detection(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--manifest", type=Path, metavar="FILE", help="the manifest that describes it")
     group.add_argument("--threads", type=int, metavar="N", help="threads of the network (default: all cores)")
     group.add_argument(
+        "--precision",
+        choices=("float32", "int8"),
+        default="float32",
+        help="of the packaged network; int8 takes half the time and is checked against float32 at start",
+    )
+    group.add_argument(
         "--provider",
         default="cpu",
         metavar="NAME",

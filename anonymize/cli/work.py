@@ -107,8 +107,8 @@ class Worker:
         except OSError as fault:
             result.error = f"{job.source}: {fault.strerror or type(fault).__name__}"
         engine = vars(self).get(f"{result.kind}_engine")  # made by now, unless it failed before
-        if engine is not None and engine.provider_fault:
-            result.notes.append(f"the network ran on the CPU: {engine.provider_fault}")
+        if engine is not None:
+            result.notes += engine.fallbacks
         result.seconds = time.monotonic() - start_s
         return result
 

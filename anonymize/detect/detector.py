@@ -24,6 +24,8 @@ from anonymize.errors import LateError, UsageError
 from anonymize.frames import CapturedFrame, Label
 
 MAX_KINDS: Final = 8  # kinds of frames (size, format, orientation) whose arrays are kept
+# of a confidence: int8 differs from float by 0.02 where it is computed right (drive, its canary, four sizes)
+SCORE_TOLERANCE: Final = 0.05
 WEAK_SHARE: Final = 0.5  # of a threshold: from there on a find keeps a track alive
 
 
@@ -83,6 +85,8 @@ class Detector:
         self.thresholds = {label: settings.thresholds.get(label, usual[label]) for label in self.labels}
         self._floors = {label: WEAK_SHARE * threshold for label, threshold in self.thresholds.items()}
         self._entry, self._settings = entry, settings
+        self._model, self._threads = model, threads
+        self._fallbacks: tuple[str, ...] = ()
         self._session = NetworkSession(model, threads=threads, provider=provider, fallback=provider_fallback)
         self._adapter = make_adapter(entry, self._session.output_names)
         self._kinds: OrderedDict[tuple[object, ...], tuple[InputGeometry, Preprocessor, BoundNetwork]] = (
@@ -104,9 +108,35 @@ class Detector:
         return self._session.provider
 
     @property
-    def provider_fault(self) -> str:
-        """Why it is not the one that was asked for; empty where it is."""
-        return self._session.fault
+    def fallbacks(self) -> tuple[str, ...]:
+        """What is used in place of what was asked for, and why."""
+        fault = self._session.fault
+        return (*self._fallbacks, f"the network runs on the CPU: {fault}") if fault else self._fallbacks
+
+    def compare_with_float(self, canary: CapturedFrame) -> None:
+        """Ask an int8 network's float twin about the same picture; take it where they differ here.
+
+        int8 products saturate on processors without VNNI (SAFETY 21). Does nothing for a float network.
+        """
+        twin = self._model.twin
+        if twin is None:
+            return
+        geometry, preprocessor, network = self._kind(canary)
+        preprocessor.fill(canary)
+        network.run()
+        session = NetworkSession(twin, threads=self._threads)
+        size = geometry.size
+        exact = session.bind(size.height, size.width, self._adapter.output_shapes(size.height, size.width))
+        exact.input[...] = network.input
+        exact.run()
+        difference = max(
+            _largest_score_difference(network.outputs[name], exact.outputs[name], len(self._entry.labels))
+            for name in exact.outputs
+        )
+        if not difference <= SCORE_TOLERANCE:
+            self._fallbacks += (f"int8 is wrong by {difference:.2f} on this processor: float32 is used",)
+            self._model, self._session = twin, session
+            self._kinds.clear()
 
     def size_for(self, frame: CapturedFrame) -> NetworkSize:
         """The network's input size for frames of this size and orientation."""
@@ -232,3 +262,11 @@ class Detector:
                 self._kinds.popitem(last=False)
         self._kinds.move_to_end(key)
         return kind
+
+
+def _largest_score_difference(
+    ours: npt.NDArray[np.float32], exact: npt.NDArray[np.float32], classes: int
+) -> float:
+    """Largest difference of a confidence in two outputs of the layout "anonymize-v1"; NaN where one is NaN."""
+    a, b = (1.0 / (1.0 + np.exp(-np.clip(v[:, :classes], -30, 30))) for v in (ours, exact))
+    return float(np.abs(a - b).max(initial=0.0))

@@ -62,6 +62,9 @@ class ScriptedDetector:
 
     busy = False
 
+    def compare_with_float(self, canary: CapturedFrame) -> None:
+        pass
+
     def begin(self, frame: CapturedFrame) -> None:
         self.begun = frame
 
