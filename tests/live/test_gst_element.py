@@ -190,7 +190,7 @@ def test_the_real_network_hides_as_the_library_does(drive, tmp_path):
     (tmp_path / "street.raw").write_bytes(raw)
     (tmp_path / "street.json").write_text(json.dumps([width, height]))
     answer = drive("real", str(tmp_path), "1")
-    assert answer["out"] == 1, answer["fault"]
+    assert answer["hidden"] == len(raw), answer["fault"]
     assert "objects-hidden=(guint64)0" not in answer["stats"]
     styles = Styles(face=Style.VEIL, plate=Style.VEIL)
     (outcome,) = Engine(settings=Settings(styles=styles), guard_process=False).process(frame)
