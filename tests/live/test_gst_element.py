@@ -7,10 +7,12 @@ import subprocess
 from fractions import Fraction
 
 import numpy as np
+import pytest
 
 from anonymize import Engine, Settings, Style, Styles
 from anonymize.canary import draw_canary
 from anonymize.frames import LAYOUTS, CapturedFrame, PixelFormat, ReleasedFrame
+from tests.live.conftest import ROOT, SYSTEM_PYTHON
 
 
 def test_the_control_shows_that_a_leak_would_be_seen(drive):
@@ -212,6 +214,23 @@ def test_zones_are_refused_on_the_command_line(gst_environment):
     done = launch("videotestsrc num-buffers=1 ! vehicleanonymize zones=a.json ! fakesink", gst_environment)
     assert done.returncode != 0
     assert "refuses zones" in done.stderr
+
+
+def test_the_recording_example_runs(gst_environment, tmp_path):
+    output = tmp_path / "hidden.mkv"
+    source = "videotestsrc num-buffers=5 ! video/x-raw,width=640,height=360"
+    done = subprocess.run(
+        [SYSTEM_PYTHON, str(ROOT / "examples" / "gstreamer" / "record.py"), source, str(output)],
+        env=gst_environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    if "no element" in done.stderr:
+        pytest.skip(f"GStreamer lacks an element of the example: {done.stderr.splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    assert "frames-hidden=(guint64)5" in done.stdout
+    assert output.stat().st_size > 1000
 
 
 def test_inspect_shows_the_element(gst_environment):
