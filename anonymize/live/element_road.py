@@ -43,9 +43,10 @@ class ElementOptions:
     style : str
         `veil` or `solid`.
     on_fault : "drop" or "hide"
-        What becomes of a frame that could not be hidden box by box: nothing, or one flat colour as a whole.
+        What becomes of a frame that could not be hidden box by box, or not in time: nothing, or one flat colour as
+        a whole.
     deadline_ms : float
-        A frame that was in the element for longer is late, ms; 0: none is.
+        From a buffer's arrival in the element to its outcome, ms; 0: as long as it takes.
     camera : str
 
     Raises
@@ -80,12 +81,14 @@ def make_engine(options: ElementOptions) -> Engine:
     from anonymize.kernel_cache import use_kernel_cache
 
     use_kernel_cache()  # before numba reads its settings
+    from anonymize.deadline import Budget
     from anonymize.pipeline import Engine
     from anonymize.settings import Settings
 
     style = Style(options.style)
     on_fault = cast(Literal["drop", "hide"], options.on_fault)
-    settings = Settings(styles=Styles(face=style, plate=style, area=style), on_fault=on_fault)
+    budget = Budget(options.deadline_ms, late=on_fault) if options.deadline_ms else Budget()
+    settings = Settings(styles=Styles(face=style, plate=style, area=style), on_fault=on_fault, budget=budget)
     return Engine(settings=settings, in_place=True, threads=options.threads)
 
 
@@ -98,14 +101,14 @@ class ElementRoad:
     engine : Engine or None
         For tests; None makes one.
     clock_s : callable
-        Seconds, growing.
+        Seconds, as `time.monotonic`.
     """
 
     def __init__(
         self,
         options: ElementOptions,
         engine: Engine | None = None,
-        clock_s: Callable[[], float] = time.perf_counter,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.options = options
         self.engine = engine or make_engine(options)
@@ -117,6 +120,7 @@ class ElementRoad:
         self.last_fault = ""
         self._clock_s = clock_s
         self._turn: tuple[int, bool] = (0, False)
+        self._whole: Reason | None = None  # why the last frame was hidden as a whole
 
     def turn(self, rotation_deg: int, *, mirrored: bool) -> None:
         """How the pictures to come are made upright."""
@@ -158,12 +162,13 @@ class ElementRoad:
             When the buffer came, on this road's clock.
         """
         try:
-            reason = self._hide(memory, layout, kind, pts_ns)
+            reason = self._hide(memory, layout, kind, pts_ns, arrived_s)
         except AnonymizeError as fault:
             reason = self.fault(Reason.BAD_FRAME, f"{type(fault).__name__}: {fault}")
-        late = 0 < self.options.deadline_ms < (self._clock_s() - arrived_s) * 1000.0
-        self.late += late
-        if reason is None and late and self.options.on_fault == "drop":
+        # the engine keeps the deadline; what it could not keep it by is not passed on either
+        overdue = 0 < self.options.deadline_ms < (self._clock_s() - arrived_s) * 1000.0
+        self.late += overdue or Reason.LATE in (reason, self._whole)
+        if reason is None and overdue and self.options.on_fault == "drop":
             reason = Reason.LATE
         if reason is not None:
             return self.count_drop(reason)
@@ -180,7 +185,10 @@ class ElementRoad:
         self.dropped[reason] += 1
         return reason
 
-    def _hide(self, memory: Any, layout: MemoryLayout, kind: PictureKind, pts_ns: int) -> Reason | None:
+    def _hide(
+        self, memory: Any, layout: MemoryLayout, kind: PictureKind, pts_ns: int, arrived_s: float
+    ) -> Reason | None:
+        self._whole = None
         layout.blank_gaps(memory)
         planes = layout.planes(memory)
         rotation_deg, mirrored = self._turn
@@ -189,7 +197,7 @@ class ElementRoad:
             rotation_deg=rotation_deg, mirrored=mirrored, color_range=kind.color_range,
             color_matrix=kind.color_matrix,
         )  # fmt: skip
-        outcomes = self.engine.process(captured)
+        outcomes = self.engine.process(captured, arrived_s=arrived_s)
         return self._judge(outcomes, planes)
 
     def _judge(self, outcomes: list[Outcome], planes: Planes) -> Reason | None:
@@ -201,6 +209,7 @@ class ElementRoad:
             self.hidden_whole += released.hidden_whole
             self.objects += len(released.boxes)
             if released.hidden_whole:
+                self._whole = released.reason
                 self.last_fault = self.engine.last_fault
             return None
         if len(outcomes) == 1 and isinstance(outcomes[0], Dropped):

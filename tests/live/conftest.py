@@ -63,7 +63,7 @@ def drive(gst_environment: dict[str, str]) -> Callable[..., dict[str, Any]]:
             env=gst_environment,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=500,
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.strip().splitlines()[-1])

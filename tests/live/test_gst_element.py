@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from anonymize import Engine, Settings, Style, Styles
-from anonymize.canary import draw_canary
-from anonymize.frames import LAYOUTS, CapturedFrame, PixelFormat, ReleasedFrame
+from anonymize.frames import LAYOUTS, PixelFormat
 from tests.live.conftest import ROOT, SYSTEM_PYTHON
 
 
@@ -182,24 +178,12 @@ def launch(words: str, environment: dict[str, str]) -> subprocess.CompletedProce
     )
 
 
-def test_the_real_network_hides_as_the_library_does(drive, tmp_path):
-    """The drawn canary as NV12: the element's bytes are those of `Engine.process`."""
-    width, height = 1280, 720
-    layout = LAYOUTS[PixelFormat.NV12]
-    blank = CapturedFrame(layout.allocate(width, height), "nv12", pts=0, time_base=Fraction(1, 10**9))
-    frame = draw_canary(blank, 0.5).frame
-    raw = b"".join(plane.tobytes() for plane in frame.planes)
-    (tmp_path / "street.raw").write_bytes(raw)
-    (tmp_path / "street.json").write_text(json.dumps([width, height]))
-    answer = drive("real", str(tmp_path), "1")
-    assert answer["hidden"] == len(raw), answer["fault"]
+@pytest.mark.timeout(600)  # a bare machine compiles the kernels first
+def test_the_real_network_hides_as_the_library_does(drive):
+    answer = drive("real", "1")
+    assert answer["same"], answer["fault"]
+    assert answer["changed"]
     assert "objects-hidden=(guint64)0" not in answer["stats"]
-    styles = Styles(face=Style.VEIL, plate=Style.VEIL)
-    (outcome,) = Engine(settings=Settings(styles=styles), guard_process=False).process(frame)
-    assert isinstance(outcome, ReleasedFrame)
-    hidden = b"".join(plane.tobytes() for plane in outcome.planes)
-    assert (tmp_path / "hidden.raw").read_bytes() == hidden
-    assert hidden != raw
 
 
 def test_without_the_package_the_message_says_what_to_export(gst_environment, tmp_path):

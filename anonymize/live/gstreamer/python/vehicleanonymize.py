@@ -98,7 +98,7 @@ class VehicleAnonymize(GstBase.BaseTransform):
         "deadline-ms": (
             float,
             "deadline",
-            "A frame in here for longer is late, ms; 0: none",
+            "From arrival to outcome, ms; 0: none",
             0.0,
             1e6,
             0.0,
@@ -311,7 +311,7 @@ class VehicleAnonymize(GstBase.BaseTransform):
     @guarded(Gst.FlowReturn.ERROR)
     def do_transform_ip(self, buffer: Any) -> Any:
         """Hide the buffer in place; OK only for what was hidden, CUSTOM_SUCCESS (dropped) for a bad frame."""
-        arrived_s = time.perf_counter()
+        arrived_s = time.monotonic()
         self.hidden_now = False
         if self.refusal or self.road is None or self.kind is None:
             raise ElementError(self.refusal or "a frame came before its caps were understood")
