@@ -23,7 +23,7 @@ PICTURES = (
     "video/x-raw, format=(string){ NV12, I420, BGR, RGB, GRAY8, Y42B, Y444, I420_10LE }, "
     "width=(int)[1, 16384], height=(int)[1, 16384], framerate=(fraction)[0/1, max]"
 )
-NEVER = GObject.ParamFlags.READWRITE
+READ_WRITE = GObject.ParamFlags.READWRITE
 EVENTS = (
     "STREAM_START", "CAPS", "SEGMENT", "EOS", "GAP", "FLUSH_START", "FLUSH_STOP", "SEGMENT_DONE",
     "STREAM_GROUP_DONE", "BUFFERSIZE", "INSTANT_RATE_CHANGE",
@@ -75,7 +75,7 @@ def guarded(answer: Any) -> Any:
 
 
 def text_property(default: str, words: str) -> tuple[Any, ...]:
-    return (str, words, words, default, NEVER)
+    return (str, words, words, default, READ_WRITE)
 
 
 class VehicleAnonymize(GstBase.BaseTransform):
@@ -90,7 +90,7 @@ class VehicleAnonymize(GstBase.BaseTransform):
         for name, direction in (("sink", Gst.PadDirection.SINK), ("src", Gst.PadDirection.SRC))
     )
     __gproperties__ = {  # noqa: RUF012
-        "threads": (int, "threads", "Threads of the network's run", 1, 64, 1, NEVER),
+        "threads": (int, "threads", "Threads of the network's run", 1, 64, 1, READ_WRITE),
         "style": text_property("veil", "How boxes are hidden: veil or solid"),
         "on-fault": text_property(
             "drop", "A frame that cannot be hidden box by box: drop, or hide as a whole"
@@ -102,7 +102,7 @@ class VehicleAnonymize(GstBase.BaseTransform):
             0.0,
             1e6,
             0.0,
-            NEVER,
+            READ_WRITE,
         ),
         "camera": text_property("front", "Name of the camera, in messages"),
         "orientation": text_property(
