@@ -1,0 +1,71 @@
+"""The system's Python with GStreamer, which the virtual environment does not have."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SYSTEM_PYTHON = "/usr/bin/python3"
+NEEDED = """
+import sys, gi
+for name in ("Gst", "GstApp", "GstBase", "GstVideo"):
+    gi.require_version(name, "1.0")
+from gi.repository import Gst, GstApp, GstBase, GstVideo
+Gst.init(None)
+wanted = [name for name in ("appsink", "videotestsrc", "videoconvert") if not Gst.ElementFactory.find(name)]
+sys.exit(f"GStreamer lacks {', '.join(wanted)}" if wanted else 0)
+"""
+PACKAGES = "gstreamer1.0-python3-plugin-loader python3-gi gir1.2-gst-plugins-base-1.0 gstreamer1.0-tools"
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What the docs tell a user to export, for this checkout."""
+    paths = [*(str(ROOT / name) for name in ("", "kernels", "models")), sysconfig.get_path("purelib")]
+    plugins = str(ROOT / "anonymize" / "live" / "gstreamer")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "GST_PLUGIN_PATH": plugins, **more}
+
+
+@pytest.fixture(scope="session")
+def gst_environment() -> dict[str, str]:
+    """Environment of a process that finds the element; skips where the system has no GStreamer for Python."""
+    if not Path(SYSTEM_PYTHON).exists():
+        pytest.skip(f"no {SYSTEM_PYTHON}: the GStreamer element is not tested")
+    version = subprocess.run(
+        [SYSTEM_PYTHON, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True
+    ).stdout.split()
+    if version != [str(part) for part in sys.version_info[:2]]:
+        pytest.skip(
+            f"{SYSTEM_PYTHON} is Python {'.'.join(version)}, not this one's minor version: no GStreamer test"
+        )
+    asked = subprocess.run([SYSTEM_PYTHON, "-c", NEEDED], capture_output=True, text=True)
+    if asked.returncode:
+        why = (asked.stderr.strip().splitlines() or ["?"])[-1]
+        pytest.skip(f"the system's Python has no GStreamer ({why}): apt-get install {PACKAGES}")
+    return environment()
+
+
+@pytest.fixture
+def drive(gst_environment: dict[str, str]) -> Callable[..., dict[str, Any]]:
+    """Run one scenario of `gst_driver.py`; its answer."""
+
+    def run(scenario: str, *words: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [SYSTEM_PYTHON, str(Path(__file__).with_name("gst_driver.py")), scenario, *words],
+            env=gst_environment,
+            capture_output=True,
+            text=True,
+            timeout=500,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.strip().splitlines()[-1])
+
+    return run
