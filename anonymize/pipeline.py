@@ -145,6 +145,7 @@ class Engine:
         camera = self._camera(captured.camera)
         budget = self.settings.budget_of(captured.camera)
         due_s = budget.due_s(time.monotonic() if arrived_s is None else arrived_s)
+        camera.planes = None  # the frame before belongs to whoever got it, and its memory to nobody here
         try:
             if not self._gate.admit(captured):
                 return [*self.collect(), *self._drop(captured, camera, Reason.WITHHELD)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import anonymize.pipeline
@@ -49,3 +50,15 @@ def test_a_weak_style_on_video_is_refused_unless_allowed(scripted, style):
         scripted(Settings(styles=styles))
     scripted(Settings(styles=styles, weak_on_video=True))
     scripted(Settings(styles=styles, tracking=False))
+
+
+def test_a_fault_before_a_frame_is_owned_leaves_the_frame_before_alone(scripted, noise_frame, monkeypatch):
+    """In place the planes of the frame before are the caller's again: nothing may be written there."""
+    engine, _ = scripted(in_place=True)
+    first, second = noise_frame(), noise_frame(pts=1)
+    engine.process(first)
+    kept = [plane.copy() for plane in first.planes]
+    monkeypatch.setattr(engine._gate, "admit", lambda captured: False)
+    engine.process(second)
+    assert all((plane == before).all() for plane, before in zip(first.planes, kept, strict=True))
+    assert all(len(np.unique(plane)) == 1 for plane in second.planes)
