@@ -64,6 +64,7 @@ def histogram_chart(title: str, counted: Histogram, deadline_ms: float | None) -
 def time_chart(title: str, mode: Mapping[str, Any], name: str, deadline_ms: float | None) -> str:
     """Median and longest frame of each stretch of the run, and the stretches in which frames were missed."""
     points: list[tuple[float, float, float, bool]] = []
+    nothing_came = [window["at_s"] for window in mode["windows"] if not window["counts"].get(name)]
     for window in mode["windows"]:
         counted = Histogram.from_list(window["counts"].get(name, []))
         if counted.counts:
@@ -73,7 +74,7 @@ def time_chart(title: str, mode: Mapping[str, Any], name: str, deadline_ms: floa
             )
     if not points:
         return ""
-    end_s = max(points[-1][0] + mode["window_s"], 1e-9)
+    end_s = max(max([points[-1][0], *nothing_came]) + mode["window_s"], 1e-9)
     high = max([longest for _, _, longest, _ in points] + [deadline_ms or 0.0]) * 1.1
     parts = [_head(title)]
     for tick in _even_ticks(high):
@@ -87,6 +88,9 @@ def time_chart(title: str, mode: Mapping[str, Any], name: str, deadline_ms: floa
     for x, (_, _, longest, lost) in zip(middles, points, strict=True):
         if lost:
             parts.append(f'<circle cx="{x:.1f}" cy="{_down(longest, high):.1f}" r="3.2" fill="{RED}"/>')
+    for at_s in nothing_came:
+        x = LEFT + (at_s + mode["window_s"] / 2) * across
+        parts.append(f'<circle cx="{x:.1f}" cy="{TOP}" r="3.2" fill="{RED}"/>')
     if deadline_ms is not None:
         y = _down(deadline_ms, high)
         parts.append(_line(LEFT, y, WIDTH - RIGHT, y, "deadline"))
@@ -96,7 +100,7 @@ def time_chart(title: str, mode: Mapping[str, Any], name: str, deadline_ms: floa
             _text(x, HEIGHT - BOTTOM + 15, f"{share * end_s:.3g}", ("start", "middle", "end")[int(share * 2)])
         )
     words = "s · blue: median ms · grey: longest ms" + (
-        " · red: missed or lost" if any(p[3] for p in points) else ""
+        " · red: missed or lost" if nothing_came or any(p[3] for p in points) else ""
     )
     parts.append(_text((LEFT + WIDTH) / 2, HEIGHT - 8, words, "middle"))
     return "".join([*parts, "</svg>"])

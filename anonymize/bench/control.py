@@ -42,9 +42,9 @@ def wait(until_s: float, *, burn: bool) -> None:
         time.sleep(left_s)
 
 
-def follow(plan: dict[str, float], turns: int, *, burn: bool) -> list[float]:
+def follow(plan: dict[str, float], turns: int, parent: int, *, burn: bool) -> list[float]:
     """For each tick: ms from when it was due to when the loop was done; -1 for a tick that was skipped as lost."""
-    finished_ms, parent = [], os.getppid()
+    finished_ms = []
     for tick in range(int(plan["ticks"])):
         due_s = plan["start_s"] + tick * plan["period_s"]
         wait(due_s, burn=burn)
@@ -58,9 +58,8 @@ def follow(plan: dict[str, float], turns: int, *, burn: bool) -> list[float]:
     return finished_ms
 
 
-def burn_until(end_s: float) -> None:
+def burn_until(end_s: float, parent: int) -> None:
     """Burn a core until then, or until whoever asked for it is gone."""
-    parent = os.getppid()
     while time.monotonic() < end_s and os.getppid() == parent:
         for _ in range(20):
             spin(ROUND)
@@ -68,13 +67,14 @@ def burn_until(end_s: float) -> None:
 
 def main() -> None:
     """Two lines in, one line out."""
+    parent = os.getppid()
     told = json.loads(sys.stdin.readline())
     turns = round(told["work_ms"] * turns_per_ms()) if told["work_ms"] else 0
     print("ready", flush=True)
     plan = json.loads(sys.stdin.readline())
-    finished_ms = follow(plan, turns, burn=told["burn"]) if told["work_ms"] else []
+    finished_ms = follow(plan, turns, parent, burn=told["burn"]) if told["work_ms"] else []
     if told["burn"]:
-        burn_until(plan["end_s"])
+        burn_until(plan["end_s"], parent)
     print(json.dumps(finished_ms), flush=True)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from anonymize.bench.plan import RunPlan
 from anonymize.errors import AnonymizeError, UsageError
 
-START_LIMIT_S: Final = 300.0  # compiling every kernel on a busy machine included
+START_LIMIT_S: Final = 600.0  # compiling every kernel on a busy machine included
 LIMIT_STEPS: Final = 60  # of a search, more than it can take
 LOOK_S: Final = 0.2
 
@@ -66,6 +66,7 @@ def launch(
     finally:
         process.kill()
         process.wait()
+    check()  # Ctrl-C ends the process too: what was asked for comes first
     try:
         values: dict[str, Any] = json.loads(answer)
     except ValueError:

@@ -31,10 +31,13 @@ def number(value: float | None, frames: int, column: str) -> str:
 
 def duration_rows(mode: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     """A name and five figures for the whole and each stage."""
-    return [
-        (stage_words(name), [number(values[column], mode["frames"], column) for column in COLUMNS])
-        for name, values in mode["durations_ms"].items()
-    ]
+    rows = []
+    for place, (name, values) in enumerate(
+        mode["durations_ms"].items()
+    ):  # the whole comes first, of all frames
+        frames = mode["delivered"] if place else mode["frames"]
+        rows.append((stage_words(name), [number(values[column], frames, column) for column in COLUMNS]))
+    return rows
 
 
 def stage_words(name: str) -> str:

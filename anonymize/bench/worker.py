@@ -39,7 +39,6 @@ def measure(plan: RunPlan, spawned_s: float) -> dict[str, Any]:
     from anonymize.kernel_cache import use_kernel_cache
 
     cache = use_kernel_cache()
-    kept = count_files(cache)
     from anonymize.bench import machine, runs
     from anonymize.frames import ReleasedFrame
 
@@ -63,7 +62,7 @@ def measure(plan: RunPlan, spawned_s: float) -> dict[str, Any]:
             "first_call_ms": round((first_s - warm_s) * 1000, 2),
             "to_first_hidden_frame_ms": round((first_s - spawned_s - (drawn_s - made_s)) * 1000, 1),
             "first_frame_hidden": isinstance(outcome, ReleasedFrame),
-            "kernels": kernels_words(cache, kept),
+            "kernels": kernels_words(cache),
         }
     }
     values.update(describe(engine, scene))
@@ -76,16 +75,13 @@ def measure(plan: RunPlan, spawned_s: float) -> dict[str, Any]:
     return values
 
 
-def count_files(folder: Path | None) -> int:
-    """Files in the kernels' cache."""
-    return sum(1 for _ in folder.rglob("*.nbi")) if folder else 0
-
-
-def kernels_words(cache: Path | None, kept: int) -> str:
-    """Whether this start found its kernels compiled."""
+def kernels_words(cache: Path | None) -> str:
+    """Whether this process found its kernels compiled: numba counts what it did not find."""
     if cache is None:
         return "compiled, for no folder may keep them"
-    return "kept" if count_files(cache) == kept else "compiled"
+    modules = [module for name, module in sys.modules.items() if name.startswith("anonymize_kernels.")]
+    kept = [value.stats for module in modules for value in vars(module).values() if hasattr(value, "stats")]
+    return "compiled" if any(stats.cache_misses for stats in kept) else "kept"
 
 
 def make_engine(plan: RunPlan) -> Engine:

@@ -133,14 +133,17 @@ def test_burnt_cores_are_burnt_and_let_go():
     assert process.poll() is not None
 
 
-def test_a_burnt_core_ends_with_whoever_asked_for_it():
+@pytest.mark.parametrize("work_ms", [0, 1])
+def test_a_burnt_core_ends_with_whoever_asked_for_it(work_ms):
     program = (
         "import json, os, subprocess, sys, time\n"
         f"p = subprocess.Popen([sys.executable, {control.__file__!r}], stdin=subprocess.PIPE, text=True,"
         " stdout=subprocess.DEVNULL)\n"
-        "p.stdin.write(json.dumps({'work_ms': 0, 'burn': True}) + '\\n')\n"
-        "p.stdin.write(json.dumps({'end_s': time.monotonic() + 60}) + '\\n'); p.stdin.flush()\n"
-        "print(p.pid, flush=True); time.sleep(0.5); os._exit(0)\n"
+        f"p.stdin.write(json.dumps({{'work_ms': {work_ms}, 'burn': True}}) + '\\n')\n"
+        "now_s = time.monotonic()\n"
+        "plan = {'start_s': now_s, 'period_s': 0.05, 'ticks': 1000, 'lost_after_s': 0.1, 'end_s': now_s + 60}\n"
+        "p.stdin.write(json.dumps(plan) + '\\n'); p.stdin.flush()\n"
+        "print(p.pid, flush=True); time.sleep(1.5); os._exit(0)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
     entry = Path(f"/proc/{int(done.stdout)}")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from anonymize.bench import machine
+from anonymize.bench.charts import time_chart
 from anonymize.bench.page import as_page
 from anonymize.bench.report import all_dropped, read_report, size_words
 from anonymize.bench.text import as_text, limit_line
@@ -87,6 +88,15 @@ def test_a_run_of_losses_alone_has_a_page_too():
     assert all_dropped(lost)
     assert "never" in as_page(lost)
     assert "never" in as_text(lost)
+
+
+def test_a_stretch_in_which_nothing_came_is_marked():
+    durations = np.full(240, 20.0)
+    some = mode(durations, never=200)
+    chart = time_chart("t", some, "latency", 33.3)
+    assert chart.count("<circle") >= 25
+    assert "red: missed or lost" in chart
+    assert "<circle" not in time_chart("t", mode(durations), "latency", 33.3)
 
 
 def test_nothing_names_the_owner_of_the_machine():
