@@ -165,7 +165,8 @@ def measure(contenders: list[Any], frames: list[Rgb], seconds: float, rounds: in
     """Rounds in turn, each contender for `seconds` a round, five frames at least in all."""
     rates = {one.name: Rate() for one in contenders}
     for one in contenders:
-        one.run(frames[0].copy())
+        for rgb in frames[:2]:
+            one.run(rgb.copy())
     for _ in range(rounds):
         for one in contenders:
             rate, done, spent_s, number = rates[one.name], 0, 0.0, 0

@@ -201,6 +201,7 @@ def growth(engine: Engine, scene: Scene, plan: RunPlan) -> dict[str, Any]:
         tracemalloc.stop()
     grown, peak, frames, resident_grown_mb = min(rounds)
     return {
+        "complete": len(rounds) == ALLOCATION_ROUNDS and frames == plan.allocation_frames,
         "rounds": len(rounds),
         "frames": frames,
         "growth_bytes": grown,

@@ -8,7 +8,15 @@ from typing import Any, Final
 
 from anonymize.bench.charts import histogram_chart, histogram_of, time_chart
 from anonymize.bench.histogram import RELATIVE_ERROR
-from anonymize.bench.text import COLUMNS, MODES, duration_rows, machine_lines, run_lines, run_title
+from anonymize.bench.text import (
+    COLUMNS,
+    MODES,
+    duration_rows,
+    machine_lines,
+    run_lines,
+    run_title,
+    start_words,
+)
 
 STYLE: Final = """
 body{font:15px/1.5 system-ui,sans-serif;color:#20242a;background:#fff;max-width:1080px;margin:2em auto;padding:0 1em}
@@ -40,8 +48,7 @@ def as_page(report: Mapping[str, Any]) -> str:
         *(f"<p class='warning'>Warning: {escape(words)}.</p>" for words in report["warnings"]),
     ]
     if cold := report.get("cold_start"):
-        seconds = cold["to_first_hidden_frame_ms"] / 1000
-        parts.append(f"<p>Start without compiled kernels: {seconds:.1f} s to the first hidden frame.</p>")
+        parts.append(f"<p>Start without compiled kernels: {escape(start_words(cold))}.</p>")
     parts.append(f"<p class='note'>{escape(MEANING)}</p>")
     parts += [_run(run) for run in report["runs"]]
     return "\n".join([*parts, "</body></html>"])

@@ -177,9 +177,10 @@ def tell(step: dict[str, Any]) -> None:
     """A line of progress, for whoever waits."""
     p99 = step["latency_ms"]["p99"]
     words = f"{p99:.1f} ms" if p99 is not None else "never"
+    cameras = f"{step['cameras']} camera" + "s" * (step["cameras"] > 1)
     print(
-        f"  {step['cameras']} cameras at {step['fps']:g} frames/s: p99 {words}, {step['misses']} of "
-        f"{step['frames']} frames missed {step['deadline_ms']:.1f} ms",
+        f"  {cameras} at {step['fps']:g} frames/s: p99 {words}, {step['misses']} of {step['frames']} frames missed "
+        f"{step['deadline_ms']:.1f} ms",
         file=sys.stderr,
         flush=True,
     )

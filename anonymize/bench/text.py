@@ -94,7 +94,8 @@ def run_lines(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     if grown := run.get("allocations"):
         words = f"{grown['growth_bytes']:+,} bytes after {grown['frames']} frames, the smallest of {grown['rounds']} "
         words += f"rounds; {grown['peak_bytes']:,} bytes more at most in between"
-        lines.append(("allocations", words))
+        cut_short = "" if grown["complete"] else " (cut short by a slow machine: says little)"
+        lines.append(("allocations", words + cut_short))
     return lines
 
 
@@ -106,7 +107,8 @@ def start_words(start: Mapping[str, Any]) -> str:
     )
     seconds = start["to_first_hidden_frame_ms"] / 1000
     lost = "" if start["first_frame_hidden"] else " (which was DROPPED)"
-    return f"{seconds:.2f} s to the first hidden frame{lost}, kernels {start['kernels']}: {parts}"
+    spent = f"{start['processor_ms'] / 1000:.2f} s of processor time"
+    return f"{seconds:.2f} s to the first hidden frame{lost} ({spent}), kernels {start['kernels']}: {parts}"
 
 
 def mode_lines(name: str, mode: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -161,9 +163,7 @@ def as_text(report: Mapping[str, Any]) -> str:
     """The whole report."""
     lines = machine_lines(report) + [f"warning: {words}" for words in report["warnings"]]
     if cold := report.get("cold_start"):
-        lines.append(
-            f"start without compiled kernels: {cold['to_first_hidden_frame_ms'] / 1000:.1f} s to the first hidden frame"
-        )
+        lines.append(f"start without compiled kernels: {start_words(cold)}")
     for run in report["runs"]:
         lines += ["", run_title(run)]
         for name, mode in run["modes"].items():

@@ -69,13 +69,15 @@ def _find_limit(options: argparse.Namespace, plan: RunPlan) -> int:
     from anonymize.bench.text import limit_line
 
     known, before = facts(), state()
-    for words in warnings(before, known):
+    doubts = warnings(before, known)
+    for words in doubts:
         print(f"warning: {words}", file=sys.stderr)
     _progress(options)("raising the number of cameras")
     values = launch(plan, check=stop.check, show=not options.quiet)
     line = limit_line(values["limit"], values["width"], values["height"], plan.fps)
     kind = "anonymize bench --find-limit"
-    _write(options, {"schema": 1, "kind": kind, "machine": known, "before": before, **values, "line": line})
+    around = {"machine": known, "before": before, "after": state(), "warnings": doubts}
+    _write(options, {"schema": 1, "kind": kind, **around, **values, "line": line})
     print(line)
     return 0 if values["limit"] else 1
 

@@ -10,6 +10,10 @@ from anonymize.bench.plan import FORMATS
 
 def add_bench_command(bench: argparse.ArgumentParser) -> None:
     """Measuring, and `compare` below it."""
+    bench.epilog = (
+        "`anonymize bench compare A.json B.json` says what is slower in B than in A. Exit code 0: done; 1: in some "
+        "run no frame came out, or it gave no figures; 2: wrong usage."
+    )
     _add_what(bench.add_argument_group("what is run"))
     _add_how(bench.add_argument_group("how"))
     reports = bench.add_argument_group("reports")

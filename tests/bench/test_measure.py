@@ -22,16 +22,37 @@ from anonymize.frames import CapturedFrame, Dropped, Reason, ReleasedFrame
 FPS = 50.0
 
 
+class Clock:
+    """Time that passes only where someone sleeps, so that a busy machine changes nothing."""
+
+    process_time = staticmethod(time.process_time)
+    perf_counter = staticmethod(time.perf_counter)
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
 class Paused:
     """An engine that takes a pause for each frame, and drops where it is told to."""
 
-    def __init__(self, seal: Callable[[CapturedFrame], ReleasedFrame], pauses_s: dict[int, float]) -> None:
-        self._seal, self._pauses_s = seal, pauses_s
+    def __init__(
+        self,
+        seal: Callable[[CapturedFrame], ReleasedFrame],
+        pauses_s: dict[int, float],
+        clock: Clock | None = None,
+    ) -> None:
+        self._seal, self._pauses_s, self.clock = seal, pauses_s, clock or Clock()
         self.last_fault = ""
         self.drop: Reason | None = None
 
     def process(self, frame: CapturedFrame) -> list[Any]:
-        time.sleep(self._pauses_s.get(frame.pts, 0.0))
+        self.clock.sleep(self._pauses_s.get(frame.pts, 0.0))
         return [self._seal(frame) if self.drop is None else Dropped(self.drop)]
 
 
@@ -40,57 +61,69 @@ def scene() -> Scene:
     return draw_scene(64, 64, "gray8", 0)
 
 
-def follow(
-    engine: Any, scene: Scene, ticks: int, cameras: Sequence[str] = ("front",)
-) -> tuple[Recorder, dict[str, Any]]:
-    plan = RunPlan(fps=FPS, deadline_ms=1000 / FPS)
-    start_s = time.monotonic() + 0.05
-    recorder = Recorder(start_s, ticks / FPS, plan.deadline_ms)
-    measure.follow_cameras(engine, scene, plan, cameras, recorder=recorder, start_s=start_s, ticks=ticks)
-    return recorder, recorder.values(time.monotonic() - start_s)
+@pytest.fixture
+def follow(monkeypatch, scene):
+    """Follows the cameras of a paused engine for some ticks of 20 ms."""
+
+    def start(
+        engine: Paused, ticks: int, cameras: Sequence[str] = ("front",)
+    ) -> tuple[Recorder, dict[str, Any]]:
+        clock = engine.clock
+        monkeypatch.setattr(measure, "time", clock)
+        plan = RunPlan(fps=FPS, deadline_ms=1000 / FPS)
+        start_s = clock.now_s + 0.05
+        recorder = Recorder(start_s, ticks / FPS, plan.deadline_ms)
+        measure.follow_cameras(engine, scene, plan, cameras, recorder=recorder, start_s=start_s, ticks=ticks)
+        return recorder, recorder.values(clock.now_s - start_s)
+
+    return start
 
 
-def test_a_slow_frame_makes_those_behind_it_late(released, scene):
-    """Coordinated omission: a loop that waits for the slow frame would see one late frame of eleven."""
-    recorder, values = follow(Paused(released, {4: 0.05}), scene, 30)
+def test_a_slow_frame_makes_those_behind_it_late(released, follow):
+    """Coordinated omission: a loop that waits for the slow frame would see one late frame of thirty."""
+    recorder, values = follow(Paused(released, {4: 0.05}), 30)
     assert values["frames"] == 30
-    assert list(recorder.missed[4:6]) == [1, 1]  # 5 was due 20 ms after 4 and began 50 ms after it
-    assert values["misses"] >= 2
-    assert values["durations_ms"]["latency"]["max"] >= 50
-    service = values["durations_ms"]["service"]
-    assert service["p90"] < 15  # one frame alone was slow in itself
+    assert [n for n, missed in enumerate(recorder.missed) if missed] == [
+        4,
+        5,
+    ]  # 5 was done 30 ms after it was due
+    assert values["misses"] == 2
+    latency = sorted(recorder.latency().counts.items())
+    assert values["durations_ms"]["latency"]["max"] == pytest.approx(50, abs=0.1)
+    assert len(latency) >= 3  # 50, 30 and 10 ms, and the rest
+    assert values["durations_ms"]["service"]["p90"] < 1  # one frame alone was slow in itself
 
 
-def test_frames_that_waited_two_periods_are_lost_and_counted(released, scene):
-    _, values = follow(Paused(released, {4: 0.2}), scene, 40)
-    assert 5 <= values["dropped"]["queue_full"] <= 12
-    assert values["delivered"] + values["dropped"]["queue_full"] == values["frames"] == 40
-    assert values["misses"] >= values["dropped"]["queue_full"]
+def test_frames_that_waited_two_periods_are_lost_and_counted(released, follow):
+    recorder, values = follow(Paused(released, {4: 0.205}), 40)
+    assert values["dropped"] == {"queue_full": 8}  # 5 to 12, due 185 to 45 ms before frame 4 was done
+    assert values["delivered"] + 8 == values["frames"] == 40
+    assert [n for n, missed in enumerate(recorder.missed) if missed] == list(range(4, 14))
     assert values["durations_ms"]["latency"]["max"] is None  # never
-    assert values["durations_ms"]["service"]["max"] >= 200
+    assert values["durations_ms"]["service"]["max"] == pytest.approx(205, abs=0.1)
 
 
-def test_drops_are_named_and_never_count_as_fast(released, scene):
+def test_drops_are_named_and_never_count_as_fast(released, follow):
     engine = Paused(released, {})
     engine.drop = Reason.DETECTOR_BLIND
-    _, values = follow(engine, scene, 10)
+    _, values = follow(engine, 10)
     assert values["dropped"] == {"detector_blind": 10}
     assert values["delivered"] == 0
     assert values["misses"] == 10
     assert values["durations_ms"]["latency"]["p50"] is None
 
 
-def test_cameras_expose_in_turn(released, scene):
+def test_cameras_expose_in_turn(released, follow):
     seen = []
     engine = Paused(released, {})
     process = engine.process
     engine.process = lambda frame: seen.append((frame.camera, frame.pts)) or process(frame)
-    follow(engine, scene, 3, cameras=("a", "b"))
+    follow(engine, 3, cameras=("a", "b"))
     assert seen == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
 
 
-def test_windows_hold_every_frame(released, scene):
-    recorder, values = follow(Paused(released, {}), scene, 60)
+def test_windows_hold_every_frame(released, follow):
+    recorder, values = follow(Paused(released, {}), 60)
     assert sum(window["frames"] for window in values["windows"]) == 60
     assert len(values["windows"]) >= 4
     assert recorder.latency().total == 60
@@ -113,12 +146,22 @@ def test_the_control_loop_keeps_the_schedule():
     with companions(load=0, control_work_ms=2.0) as beside:
         start_s = time.monotonic() + 0.1
         beside.go(
-            {"start_s": start_s, "period_s": 0.02, "ticks": 20, "lost_after_s": 0.04, "end_s": start_s + 0.4}
+            {"start_s": start_s, "period_s": 0.02, "ticks": 20, "lost_after_s": 60.0, "end_s": start_s + 0.4}
         )
         finished_ms = beside.finished_ms()
     assert len(finished_ms) == 20
-    assert all(value == -1 or value >= 1.0 for value in finished_ms)
-    assert any(value > 0 for value in finished_ms)
+    assert all(value >= 1.0 for value in finished_ms)  # 2 ms of work, measured on another occasion
+
+
+def test_the_control_loop_skips_ticks_that_are_lost():
+    with companions(load=0, control_work_ms=0.5) as beside:
+        start_s = time.monotonic() - 100
+        beside.go({"start_s": start_s, "period_s": 0.02, "ticks": 5, "lost_after_s": 0.04, "end_s": start_s})
+        assert beside.finished_ms() == [-1.0] * 5
+
+
+def processor_ticks(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text("utf-8").rsplit(")", 1)[1].split()[11])
 
 
 def test_burnt_cores_are_burnt_and_let_go():
@@ -126,9 +169,9 @@ def test_burnt_cores_are_burnt_and_let_go():
         now_s = time.monotonic()
         beside.go({"start_s": now_s, "period_s": 1.0, "ticks": 0, "lost_after_s": 1.0, "end_s": now_s + 60})
         process = beside._processes[0]
-        time.sleep(0.4)
-        ticks = Path(f"/proc/{process.pid}/stat").read_text("utf-8").rsplit(")", 1)[1].split()
-        assert int(ticks[11]) >= 3  # 30 ms of 400: other work may have had the rest
+        while processor_ticks(process.pid) < 10 and time.monotonic() < now_s + 30:
+            time.sleep(0.05)
+        assert processor_ticks(process.pid) >= 10  # 0.1 s burnt
         assert beside.finished_ms() is None
     assert process.poll() is not None
 
@@ -145,9 +188,9 @@ def test_a_burnt_core_ends_with_whoever_asked_for_it(work_ms):
         "p.stdin.write(json.dumps(plan) + '\\n'); p.stdin.flush()\n"
         "print(p.pid, flush=True); time.sleep(1.5); os._exit(0)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     entry = Path(f"/proc/{int(done.stdout)}")
-    end_s = time.monotonic() + 10
+    end_s = time.monotonic() + 30
     while (
         entry.exists()
         and entry.joinpath("stat").read_text("utf-8").split()[2] != "Z"

@@ -184,6 +184,25 @@ def test_compare_refuses_a_damaged_report(files, capsys):
     assert "damaged" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("found", "code"), [(True, 0), (False, 1)])
+def test_the_limit_is_the_last_line(found, code, monkeypatch, capsys, tmp_path):
+    step = {"cameras": 2, "fps": 30.0, "latency_ms": {"p99": 30.0}, "watts": None} if found else None
+    asked = []
+
+    def answer(plan: RunPlan, **_: object) -> dict[str, object]:
+        asked.append(plan)
+        return {"steps": [], "limit": step, "width": 1920, "height": 1080}
+
+    monkeypatch.setattr(launch, "launch", answer)
+    file = tmp_path / "limit.json"
+    assert main(["bench", "--find-limit", "--json", str(file)]) == code
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("this machine sustains ")
+    assert ("2 cameras of 1080p at 30 frames/s, p99 30.0 ms" in last) is found
+    assert json.loads(file.read_text("utf-8"))["line"] == last
+    assert asked[0].task == "limit"
+
+
 def test_a_plan_survives_its_way_to_the_process():
     plan = RunPlan(model=("a", "b", "c"), clip="x.mp4", control="off")
     assert RunPlan.from_json(plan.as_json()) == plan
