@@ -10,12 +10,20 @@ import numpy.typing as npt
 
 from anonymize.boxes import CLASS_IDS, CLASS_LABELS, MAX_BOXES, ORIGINS, BoxTable
 from anonymize.canary import Canary
+from anonymize.deadline import Pace
 from anonymize.detect import to_stored, upright_size
-from anonymize.errors import FrameError, HideError, TooManyError
+from anonymize.errors import FrameError, HideError, LateError, TooManyError
 from anonymize.frames import Box, CapturedFrame, FrameMemory, Label, Origin, Planes
 from anonymize.hide.hider import Hider
 from anonymize.settings import Settings
 from anonymize.track import CameraMotion, Tracker
+
+ENTERING_PER_S: Final = (
+    1.5  # of a side: what enters crosses the picture in 0.67 s at most (a car beside, 1080p)
+)
+WIDEST_STRIP: Final = (
+    0.25  # of a side; what may have entered farther than that since the last look: hide it all
+)
 
 # a track of its own for each static area, so that its colour does not flicker; -1 would be remembered by nobody
 STATIC_TRACKS: Final = -2 - np.arange(MAX_BOXES, dtype=np.int64)
@@ -30,11 +38,14 @@ class CameraState:
         self.planes: Planes | None = None
         self.canary: Canary | None = None
         self.canary_due_s = 0.0
+        self.pace = Pace()
         self.hider = Hider(settings.styles)
         self.tracker = Tracker()
         self.motion = CameraMotion()
         self.hidden = BoxTable()
         self._passed = BoxTable()
+        self._nothing = BoxTable()
+        self._seen_at_s = 0.0
         self._own: Planes | None = None
         self._own_kind: tuple[object, ...] = ()
         self._static = np.array(settings.hide_always, np.float32).reshape(-1, 4)
@@ -63,6 +74,18 @@ class CameraState:
             np.copyto(ours, theirs)
         self.planes = self._own
         return replace(captured, planes=self._own)
+
+    def owned(self, captured: CapturedFrame) -> CapturedFrame:
+        """The frame in the memory that `own` has put it in.
+
+        Raises
+        ------
+        FrameError
+            It was not.
+        """
+        if self.planes is None:
+            raise FrameError("the frame is not in memory that may be written")
+        return replace(captured, planes=self.planes)
 
     def blank(self, captured: CapturedFrame, *, in_place: bool) -> None:
         """Put one flat colour over the whole frame, in our memory and in the caller's if it is hidden in place."""
@@ -106,6 +129,34 @@ class CameraState:
             followed = self.tracker.step(found, float(frame.pts * frame.time_base), shift=shift, size=size)
         else:
             followed = self._strong_only(found)
+        self._seen_at_s = float(frame.pts * frame.time_base)
+        self._put(followed, frame)
+
+    def predict(self, frame: CapturedFrame) -> None:
+        """Fill `hidden` for a frame that the network did not look at: where tracks lead, and a strip along the edges.
+
+        The strip is as wide as what entered since the last look may have come; what appears elsewhere (from behind
+        another car, or growing out of nothing far away) it does not cover.
+
+        Raises
+        ------
+        LateError
+            The last look is too long ago for that to mean anything.
+        """
+        now_s = float(frame.pts * frame.time_base)
+        strip = ENTERING_PER_S * (now_s - self._seen_at_s)
+        if not 0.0 < strip <= WIDEST_STRIP:
+            raise LateError(
+                f"the last look at this camera was {now_s - self._seen_at_s:.3f} s before this frame"
+            )
+        size = upright_size(frame.width, frame.height, frame.rotation_deg)
+        self._put(self.tracker.step(self._nothing, now_s, size=size), frame)
+        across, down = strip * frame.width, strip * frame.height
+        w, h = float(frame.width), float(frame.height)
+        strips = ((0.0, 0.0, w, down), (0.0, h - down, w, h), (0.0, 0.0, across, h), (w - across, 0.0, w, h))
+        self._add_areas(np.array(strips, np.float32), Origin.PREDICTED, tracks_from=len(self._static))
+
+    def _put(self, followed: BoxTable, frame: CapturedFrame) -> None:
         hidden = self.hidden
         count = followed.count
         to_stored(
@@ -116,7 +167,7 @@ class CameraState:
             getattr(hidden, name)[:count] = getattr(followed, name)[:count]
         hidden.count = count
         self._leave_out_never(hidden)
-        self._add_static(hidden)
+        self._add_areas(self._static, Origin.STATIC)
 
     def hide(self, frame: CapturedFrame) -> None:
         """Hide the boxes of `hidden` in the frame's planes, in place."""
@@ -150,15 +201,16 @@ class CameraState:
         inside = (x >= x1) & (x < x2) & (y >= y1) & (y < y2)  # (areas, N)
         return np.asarray(inside.any(axis=0), np.bool_)
 
-    def _add_static(self, hidden: BoxTable) -> None:
-        first, last = hidden.count, hidden.count + len(self._static)
+    def _add_areas(self, areas: npt.NDArray[np.float32], origin: Origin, tracks_from: int = 0) -> None:
+        hidden = self.hidden
+        first, last = hidden.count, hidden.count + len(areas)
         if last > MAX_BOXES:
-            raise TooManyError(f"{last} boxes and static areas in one picture; the limit is {MAX_BOXES}")
-        hidden.boxes[first:last] = self._static
+            raise TooManyError(f"{last} boxes and areas in one picture; the limit is {MAX_BOXES}")
+        hidden.boxes[first:last] = areas
         hidden.class_ids[first:last] = CLASS_IDS[Label.AREA]
-        hidden.track_ids[first:last] = STATIC_TRACKS[: last - first]
+        hidden.track_ids[first:last] = STATIC_TRACKS[tracks_from : tracks_from + len(areas)]
         hidden.scores[first:last] = 1.0
-        hidden.origins[first:last] = ORIGINS.index(Origin.STATIC)
+        hidden.origins[first:last] = ORIGINS.index(origin)
         hidden.count = last
 
     def check_covered(self, found: BoxTable, frame: CapturedFrame) -> None:

@@ -1,18 +1,20 @@
 """Several cameras on one engine: bounded queues, a worker thread, and a camera that is never blocked.
 
-`submit` copies the frame into memory of the group, so the camera may use its buffer again at once. A full
-queue drops the frame and counts it as `queue_full`. The frames that wait are raw; they live in RAM alone and
-are blanked once they were worked on or discarded.
+`submit` copies the frame into memory of the group, so the camera may use its buffer again at once. Where a queue is
+full its oldest frame makes room and is counted as `queue_full`: what is late already is not worth being looked at,
+the newest frame is. Deadlines (`Settings.budget`) count from `submit`. The frames that wait are raw; they live in RAM
+alone and are blanked once they were worked on or discarded.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import TracebackType
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -27,6 +29,13 @@ class WorkerError(AnonymizeError, RuntimeError):
     """The worker thread died, most often because `deliver` raised; nothing more is accepted."""
 
 
+class _Waiting(NamedTuple):
+    """A raw frame in a slot of its camera, and when it arrived (`time.monotonic`)."""
+
+    frame: CapturedFrame
+    arrived_s: float
+
+
 class _Slots:
     """Memory for the waiting frames of one camera; allocated when a frame of a new kind comes."""
 
@@ -35,16 +44,14 @@ class _Slots:
         self._kind: tuple[object, ...] = ()
         self._free: deque[Planes] = deque()
 
-    def fill(self, captured: CapturedFrame) -> Planes | None:
-        """The planes of `captured` in a free slot; None where there is none."""
+    def fill(self, captured: CapturedFrame) -> Planes:
+        """The planes of `captured` in a free slot."""
         kind = (captured.pixel_format, captured.width, captured.height)
         if kind != self._kind:
             self._kind = kind
             memory = (captured.layout.allocate(captured.width, captured.height) for _ in range(self._count))
             self._free = deque(memory)
-        if not self._free:
-            return None
-        planes = self._free.popleft()
+        planes = self._free.popleft()  # one more than may wait: there is always one
         for ours, theirs in zip(planes, captured.planes, strict=True):
             np.copyto(ours, theirs)
         return planes
@@ -90,7 +97,7 @@ class CameraGroup:
                 "the engine of a CameraGroup works in the group's memory: make it with in_place=True"
             )
         self._engine, self._deliver, self._queue_frames = engine, deliver, queue_frames
-        self._waiting: dict[str, deque[CapturedFrame]] = {name: deque() for name in names}
+        self._waiting: dict[str, deque[_Waiting]] = {name: deque() for name in names}
         # one slot more than may wait: the frame that is being worked on keeps its own
         self._slots = {name: _Slots(queue_frames + 1) for name in names}
         self._order = deque(names)
@@ -102,7 +109,7 @@ class CameraGroup:
         self._worker.start()
 
     def submit(self, captured: CapturedFrame) -> bool:
-        """Queue a frame; False where it was dropped because its camera's queue is full. Never waits for the network.
+        """Queue a frame; False where an older one of its camera had to make room. Never waits for the network.
 
         Raises
         ------
@@ -111,20 +118,22 @@ class CameraGroup:
         UsageError
             A camera that the group does not know, or a group that was closed.
         """
+        arrived_s = time.monotonic()
         if captured.camera not in self._waiting:
             raise UsageError(f"camera {captured.camera!r}; wanted one of {', '.join(self._waiting)}")
         with self._changed:
             self._raise_fault()
             if self._closing:
                 raise UsageError("the group was closed")
-            queue = self._waiting[captured.camera]
-            planes = None if len(queue) >= self._queue_frames else self._slots[captured.camera].fill(captured)
-            if planes is None:
+            queue, slots = self._waiting[captured.camera], self._slots[captured.camera]
+            made_room = len(queue) >= self._queue_frames
+            if made_room:
+                slots.give_back(queue.popleft().frame)
                 self.dropped[Reason.QUEUE_FULL] += 1
-                return False
-            queue.append(replace(captured, planes=planes))
+            planes = slots.fill(captured)
+            queue.append(_Waiting(replace(captured, planes=planes), arrived_s))
             self._changed.notify()
-        return True
+        return not made_room
 
     def close(self) -> None:
         """Work off what waits, then stop; raises `WorkerError` if the worker had died."""
@@ -157,9 +166,10 @@ class CameraGroup:
 
     def _work(self) -> None:
         try:
-            while (frame := self._next()) is not None:
+            while (waiting := self._next()) is not None:
+                frame = waiting.frame
                 try:
-                    for outcome in self._engine.process(frame):
+                    for outcome in self._engine.process(frame, arrived_s=waiting.arrived_s):
                         self._deliver(outcome)
                 finally:
                     with self._changed:
@@ -169,7 +179,7 @@ class CameraGroup:
                 self._fault = fault
                 self._discard_waiting()
 
-    def _next(self) -> CapturedFrame | None:
+    def _next(self) -> _Waiting | None:
         """The oldest frame of the camera whose turn it is; None when closed and empty."""
         with self._changed:
             while True:
@@ -185,5 +195,5 @@ class CameraGroup:
     def _discard_waiting(self) -> None:
         for name, queue in self._waiting.items():
             while queue:
-                self._slots[name].give_back(queue.popleft())
+                self._slots[name].give_back(queue.popleft().frame)
                 self.dropped[Reason.QUEUE_FULL] += 1

@@ -10,6 +10,7 @@ AnonymizeError
 ├── ModelError (RuntimeError)         a model is missing, altered or of an unknown layout: the engine does not start
 ├── DetectorError (RuntimeError)      the network failed or gave NaN: dropped as `detector_error`
 │   └── DetectorBlindError            the canary was not found: every frame drops as `detector_blind`
+├── LateError (TimeoutError)          the network cannot be done by the frame's deadline: dropped or hidden as `late`
 ├── TooManyError (OverflowError)      a fixed capacity was reached: hidden or dropped as `too_many`
 └── HideError (RuntimeError)          the check after hiding failed: dropped as `check_failed`
 
@@ -57,6 +58,10 @@ class DetectorError(AnonymizeError, RuntimeError):
 
 class DetectorBlindError(DetectorError):
     """The network no longer finds the canary; every frame is dropped until it does."""
+
+
+class LateError(AnonymizeError, TimeoutError):
+    """The network was not, or cannot be, done by the frame's deadline; what becomes of it is the budget's choice."""
 
 
 class TooManyError(AnonymizeError, OverflowError):

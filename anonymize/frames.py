@@ -318,6 +318,8 @@ class AnonymizedFrame(_Unpicklable):
         What was found, and the area that was hidden for it.
     hidden_whole : bool
         Every pixel was hidden, for the `reason` given.
+    predicted_only : bool
+        The network did not look at this frame: it was hidden by prediction alone, for the `reason` given.
     timings : Timings
     """
 
@@ -335,6 +337,7 @@ class AnonymizedFrame(_Unpicklable):
     color_matrix: ColorMatrix
     boxes: tuple[Box, ...] = ()
     hidden_whole: bool = False
+    predicted_only: bool = False
     reason: Reason | None = None
     timings: Timings = field(default_factory=Timings)
 
@@ -444,8 +447,13 @@ class ReleasedFrame(_Unpicklable):
         return self._hidden.hidden_whole
 
     @property
+    def predicted_only(self) -> bool:
+        """The network did not look at this frame (`late="predict"`)."""
+        return self._hidden.predicted_only
+
+    @property
     def reason(self) -> Reason | None:
-        """Why the frame was hidden as a whole."""
+        """Why the frame was hidden as a whole, or by prediction alone."""
         return self._hidden.reason
 
     @property
@@ -482,6 +490,7 @@ class ReleasedFrame(_Unpicklable):
             hidden.color_matrix,
             hidden.boxes,
             hidden.hidden_whole,
+            hidden.predicted_only,
             hidden.reason,
             hidden.timings,
         )

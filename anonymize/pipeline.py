@@ -8,10 +8,12 @@ its reason. There is no path that passes the original on. This is the only modul
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from typing import Final
 
+from anonymize.boxes import BoxTable
 from anonymize.camera_state import CameraState
 from anonymize.canary import blank_frame, draw_canary
 from anonymize.detect import Detector, Model, load_packaged
@@ -21,6 +23,7 @@ from anonymize.errors import (
     FrameError,
     HideError,
     InterlacedError,
+    LateError,
     TooManyError,
     UsageError,
 )
@@ -43,7 +46,9 @@ from anonymize.zones import Gate, OpenGate
 Outcome = ReleasedFrame | Dropped
 
 MAX_CAMERAS: Final = 16
+CANARY_AHEAD_S: Final = 0.1  # with deadlines the canary is shown that much before it is due, after a frame
 REASONS: Final[tuple[tuple[type[Exception], Reason], ...]] = (  # the first that fits
+    (LateError, Reason.LATE),
     (InterlacedError, Reason.INTERLACED),
     (FrameError, Reason.BAD_FRAME),
     (TooManyError, Reason.TOO_MANY),
@@ -71,6 +76,12 @@ class Engine:
         own, and the camera may use its buffer again as soon as `process` returns.
     threads : int
         Threads of the network's run.
+    provider : str
+        Where the network runs: `cpu`, or another that the installed runtime offers (`openvino`, `cuda`, `tensorrt`,
+        `qnn`, `coreml`, `xnnpack`). Its answers are compared with the CPU's before the first frame of each size.
+    provider_fallback : bool
+        Take the CPU where that provider is missing or does not agree, instead of refusing every frame;
+        `engine.provider` tells which one is used, `engine.fallbacks` why.
     guard_process : bool
         Forbid core dumps of this process, which would hold raw frames.
 
@@ -90,6 +101,8 @@ class Engine:
         zones: Gate | None = None,
         in_place: bool = False,
         threads: int = 1,
+        provider: str = "cpu",
+        provider_fallback: bool = False,
         guard_process: bool = True,
     ) -> None:
         if threads < 1:
@@ -104,43 +117,61 @@ class Engine:
             )
         self.model = model or load_packaged()
         self.dropped: Counter[Reason] = Counter()
+        self.deadline_misses: Counter[str] = Counter()
         self.last_fault = ""
         self.in_place = in_place
-        self._detector = Detector(self.model, self.settings.detection(), threads=threads)
+        self._detector = Detector(
+            self.model, self.settings.detection(),
+            threads=threads, provider=provider, provider_fallback=provider_fallback,
+        )  # fmt: skip
         self._gate: Gate = zones or OpenGate()
         self._cameras: dict[str, CameraState] = {}
+        self._asked: CameraState | None = None  # whose canary the network is looking at
 
-    def process(self, captured: CapturedFrame) -> list[Outcome]:
+    def process(self, captured: CapturedFrame, *, arrived_s: float | None = None) -> list[Outcome]:
         """What became of this frame, and of earlier ones that are decided now.
 
         The planes of the frames returned are valid until `process` is called again; `copy` keeps one.
         Never raises for what a frame holds; `last_fault` says in words why the last one was refused.
+
+        Parameters
+        ----------
+        captured : CapturedFrame
+        arrived_s : float or None
+            When it arrived, on `time.monotonic`: from there its deadline counts. None: now.
         """
         if not isinstance(captured, CapturedFrame):
             raise UsageError(f"process() was given a {type(captured).__name__}; wanted a CapturedFrame")
         camera = self._camera(captured.camera)
+        budget = self.settings.budget_of(captured.camera)
+        due_s = budget.due_s(time.monotonic() if arrived_s is None else arrived_s)
         try:
             if not self._gate.admit(captured):
                 return [*self.collect(), *self._drop(captured, camera, Reason.WITHHELD)]
-            return self._count(self._gate.release(self._hide(captured, camera)))
+            return self._count(self._gate.release(self._hide(captured, camera, due_s)))
         except Exception as fault:
             self.last_fault = f"{type(fault).__name__}: {fault}"
             reason = next(reason for kind, reason in REASONS if isinstance(fault, kind))
+            if reason is Reason.LATE and budget.late == "predict":
+                return self._predict(captured, camera)
             return self._refuse(captured, camera, reason)
         except BaseException:  # Ctrl-C, SystemExit: nothing raw may stay in the caller's buffer either
             camera.blank(captured, in_place=self.in_place)
             raise
+        finally:
+            if due_s < math.inf:
+                self._end_of_frame(camera, due_s, captured.camera)
 
-    def _hide(self, captured: CapturedFrame, camera: CameraState) -> AnonymizedFrame:
+    def _hide(self, captured: CapturedFrame, camera: CameraState, due_s: float = math.inf) -> AnonymizedFrame:
         """The road between the gate's two questions."""
         clock = StageClock()
         frame = camera.own(captured, in_place=self.in_place)
         clock.stage("copy_ms")
         if frame.interlaced:
             raise InterlacedError("an interlaced frame came; wanted progressive ones")
-        self._show_canary(frame, camera)
+        self._show_canary(frame, camera, due_s)
         clock.skip()
-        found = self._detector.detect(frame, clock)
+        found = self._look(frame, camera, clock, due_s)
         camera.follow(found, self._detector.channel, self._detector.px_per_network_px, frame)
         clock.stage("track_ms")
         camera.hide(frame)
@@ -153,12 +184,49 @@ class Engine:
             captured, frame.planes, camera.memory, boxes=found_and_hidden, timings=clock.timings()
         )
 
+    def _look(self, frame: CapturedFrame, camera: CameraState, clock: StageClock, due_s: float) -> BoxTable:
+        """What the network finds by the frame's deadline."""
+        if due_s == math.inf:
+            return self._detector.detect(frame, clock)
+        begun_s = time.monotonic()
+        if camera.pace.is_hopeless(due_s - begun_s, self.settings.budget_of(frame.camera)):
+            raise LateError(
+                f"{1e3 * (due_s - begun_s):.1f} ms are left of the deadline; no run was that fast"
+            )
+        found = self._detector.detect(frame, clock, until_s=due_s)
+        camera.pace.note(time.monotonic() - begun_s)
+        return found
+
+    def _predict(self, captured: CapturedFrame, camera: CameraState) -> list[Outcome]:
+        """A late frame hidden by prediction alone (SAFETY 7, by choice); as a whole where that fails."""
+        try:
+            frame = camera.owned(captured)
+            camera.predict(frame)
+            camera.hide(frame)
+            camera.hider.check(frame.planes)
+            found_and_hidden = camera.describe()
+            outcomes = self._gate.release(
+                _seal_anonymized(
+                    captured, frame.planes, camera.memory,
+                    boxes=found_and_hidden, predicted_only=True, reason=Reason.LATE,
+                )
+            )  # fmt: skip
+        except Exception as fault:
+            self.last_fault += f"; then {type(fault).__name__}: {fault}"
+            return self._refuse(captured, camera, Reason.LATE)
+        self.dropped[Reason.LATE] += 1
+        return self._count(outcomes)
+
     def _refuse(self, captured: CapturedFrame, camera: CameraState, reason: Reason) -> list[Outcome]:
         """A frame that could not be hidden box by box: one flat colour as a whole, or nothing."""
-        camera.canary_due_s = 0.0  # whatever happened, the next frame asks the canary first
+        as_a_whole = self.settings.on_fault == "hide"
+        if reason is Reason.LATE:
+            as_a_whole = self.settings.budget_of(captured.camera).late != "drop"
+        else:
+            camera.canary_due_s = 0.0  # whatever happened, the next frame asks the canary first
         try:
             camera.blank(captured, in_place=self.in_place)
-            if self.settings.on_fault == "hide" and camera.planes is not None:
+            if as_a_whole and camera.planes is not None:
                 memory = camera.planes, camera.memory
                 outcomes = self._gate.release(
                     _seal_anonymized(captured, *memory, hidden_whole=True, reason=reason)
@@ -181,16 +249,45 @@ class Engine:
         self.dropped[reason] += 1
         return [Dropped(reason, captured.camera)]
 
-    def _show_canary(self, frame: CapturedFrame, camera: CameraState) -> None:
+    def _show_canary(self, frame: CapturedFrame, camera: CameraState, due_s: float) -> None:
         """At the first frame of a kind and every `canary_every_s`: ask whether the network still sees."""
+        self._hear_canary(due_s)
         now_s = time.monotonic()
         if camera.canary is not None and camera.canary.fits(frame) and now_s < camera.canary_due_s:
             return
         if camera.canary is None or not camera.canary.fits(frame):
             camera.canary = draw_canary(frame, self._detector.size_for(frame).scale)
+            self._detector.compare_with_float(camera.canary.frame)
         camera.canary_due_s = 0.0
         camera.canary.check(self._detector.detect(camera.canary.frame), self._detector.labels)
         camera.canary_due_s = now_s + self.settings.canary_every_s
+
+    def _end_of_frame(self, camera: CameraState, due_s: float, name: str) -> None:
+        """Count a missed deadline; show a canary that will be due before the next frame, while nobody waits."""
+        now_s = time.monotonic()
+        self.deadline_misses[name] += now_s > due_s
+        if camera.canary is None or self._asked is not None or self._detector.busy:
+            return
+        if now_s + CANARY_AHEAD_S >= camera.canary_due_s:
+            self._detector.begin(camera.canary.frame)
+            self._asked = camera
+
+    def _hear_canary(self, due_s: float) -> None:
+        """What the network found in the canary that was shown after an earlier frame, perhaps another camera's."""
+        asked = self._asked
+        if asked is None or asked.canary is None:
+            return
+        asked.canary_due_s = 0.0
+        try:
+            found = self._detector.finish(due_s)
+        except LateError:
+            raise
+        except Exception:
+            self._asked = None
+            raise
+        self._asked = None
+        asked.canary.check(found, self._detector.labels)
+        asked.canary_due_s = time.monotonic() + self.settings.canary_every_s
 
     def _camera(self, name: str) -> CameraState:
         if name not in self._cameras:
@@ -205,7 +302,18 @@ class Engine:
 
     def close(self) -> list[Outcome]:
         """With zones: the last frames, where they are certain; what is not is discarded."""
+        self._detector.close()
         return self._count(self._gate.close())
+
+    @property
+    def provider(self) -> str:
+        """The runtime's name of the execution provider that is really used."""
+        return self._detector.provider
+
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """What is used in place of what was asked for (a provider, int8), and why; empty where nothing is."""
+        return self._detector.fallbacks
 
     def reset(self, camera: str = "front") -> None:
         """Forget the tracks of a camera: its next frame belongs to another scene or file."""
@@ -246,7 +354,10 @@ class Engine:
             mirrored=mirrored, color_range=color_range, color_matrix=color_matrix,
         )  # fmt: skip
         state = self._camera(camera)
-        for frame in (draw_canary(blank, self._detector.size_for(blank).scale).frame, blank):
-            self._hide(frame, state)
+        self._hide(blank, state)
+        canary = state.canary
+        if canary is not None:
+            self._hide(canary.frame, state)  # with something to hide; a small camera's is of another size
+            self._hide(blank, state)
         state.forget()
         state.memory.revoke()

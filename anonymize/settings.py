@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from anonymize.deadline import Budget
 from anonymize.detect import DetectionSettings
 from anonymize.errors import UsageError
 from anonymize.frames import Label
@@ -48,6 +49,9 @@ class Settings:
         Hold and predict boxes from frame to frame (off for single pictures).
     on_fault : "drop" or "hide"
         What a frame becomes that cannot be hidden box by box: nothing, or one flat colour as a whole.
+    budget : Budget
+        Deadline of a frame and what becomes of a late one; `budgets` names other ones by camera.
+    budgets : mapping of camera name to Budget
     canary_every_s : float
         How often the canary goes through the network again, s.
     weak_on_video : bool
@@ -70,6 +74,8 @@ class Settings:
     min_long_side_px: int = 640
     tracking: bool = True
     on_fault: Literal["drop", "hide"] = "drop"
+    budget: Budget = field(default_factory=Budget)
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
     canary_every_s: float = 30.0
     weak_on_video: bool = False
 
@@ -90,6 +96,8 @@ class Settings:
             raise UsageError(f"on_fault is {self.on_fault!r}; wanted 'drop' or 'hide'")
         if not self.canary_every_s > 0:
             raise UsageError(f"canary_every_s is {self.canary_every_s}; wanted more than 0 s")
+        if not self.tracking and any(b.late == "predict" for b in (self.budget, *self.budgets.values())):
+            raise UsageError("late is 'predict' with tracking off; wanted tracks to predict by")
 
     def detection(self) -> DetectionSettings:
         """The part of these settings that the detector needs."""
@@ -102,6 +110,10 @@ class Settings:
             cautious=self.cautious,
         )
 
+    def budget_of(self, camera: str) -> Budget:
+        """The budget in force for a camera."""
+        return self.budgets.get(camera, self.budget)
+
     def exceptions(self) -> list[str]:
         """Lines naming every setting that hides less than the default; they belong in every report."""
         lines = [
@@ -112,6 +124,8 @@ class Settings:
             for label, value in sorted((self.thresholds or {}).items())
         ]
         lines += [f"boxes centred in {area} are not hidden" for area in self.never]
+        if any(b.late == "predict" for b in (self.budget, *self.budgets.values())):
+            lines.append("late frames are hidden by prediction alone, without a look at them")
         styles = {Label.FACE: self.styles.face, Label.PLATE: self.styles.plate}
         lines += [
             f"{label}s are hidden by {style}, a weaker style: see docs/styles.md"

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from anonymize.detect import load_packaged
+from anonymize.detect import load_packaged, providers
 from anonymize.errors import AnonymizeError
 from anonymize.kernel_cache import use_kernel_cache
 from anonymize.process_guard import forbid_core_dumps
@@ -98,7 +98,7 @@ def _instruction_sets() -> list[str]:
 
 
 def _providers(faults: list[str]) -> list[str]:
-    """What the installed runtime could use; the engine itself takes the CPU alone."""
+    """What the installed runtime offers, by the names that `--provider` takes."""
     try:
         import onnxruntime
     except ImportError as fault:
@@ -109,7 +109,8 @@ def _providers(faults: list[str]) -> list[str]:
     ]
     if len(installed) > 1:
         faults.append(f"{' and '.join(installed)} overwrite one another; keep one of them")
-    return [str(name) for name in onnxruntime.get_available_providers()]
+    offered = onnxruntime.get_available_providers()
+    return [name for name, (theirs, _) in providers.PROVIDERS.items() if theirs in offered]
 
 
 def _encoders() -> dict[str, bool] | None:
@@ -169,7 +170,7 @@ def _text(values: dict[str, Any]) -> str:
             "versions",
             ", ".join(f"{name} {version}" for name, version in values["versions"].items() if version),
         ),
-        ("providers", ", ".join(values["execution_providers"]) + " (the engine takes CPUExecutionProvider)"),
+        ("providers", ", ".join(values["execution_providers"]) + " (--provider; cpu unless you say so)"),
         ("video", video),
         ("kernel cache", values["kernel_cache"] or "none"),
         ("model", values["model"]),

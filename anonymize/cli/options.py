@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Final
 
-from anonymize.detect import Model, load_foreign, load_packaged
+from anonymize.detect import DEFAULT_MODEL, INT8_MODEL, Model, load_foreign, load_packaged
 from anonymize.errors import UsageError
 from anonymize.frames import Label
 from anonymize.hide import Style, Styles
@@ -74,7 +74,9 @@ def chosen_model(options: argparse.Namespace) -> Model:
     """The packaged model, or the one that `--model`, `--model-sha256` and `--manifest` give together."""
     given = (options.model, options.model_sha256, options.manifest)
     if given == (None, None, None):
-        return load_packaged()
+        return load_packaged(DEFAULT_MODEL if options.precision == "float32" else INT8_MODEL)
+    if options.precision != "float32":
+        raise UsageError("--precision is for the packaged network; wanted it without --model")
     if None in given:
         raise UsageError(
             "--model, --model-sha256 and --manifest belong together: the hash must not lie beside the file"

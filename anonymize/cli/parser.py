@@ -175,6 +175,23 @@ def _add_detection(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--manifest", type=Path, metavar="FILE", help="the manifest that describes it")
     group.add_argument("--threads", type=int, metavar="N", help="threads of the network (default: all cores)")
     group.add_argument(
+        "--precision",
+        choices=("float32", "int8"),
+        default="float32",
+        help="of the packaged network; int8 takes half the time and is checked against float32 at start",
+    )
+    group.add_argument(
+        "--provider",
+        default="cpu",
+        metavar="NAME",
+        help="where the network runs: cpu, openvino, cuda, tensorrt, qnn, coreml, xnnpack; doctor lists what is there",
+    )
+    group.add_argument(
+        "--provider-fallback",
+        action="store_true",
+        help="take the CPU where the provider is missing or disagrees with it, instead of failing",
+    )
+    group.add_argument(
         "--fast",
         action="store_true",
         help="detect at the live engine's size (a 16 px plate keeps 8 px) instead of the full size",

@@ -79,7 +79,11 @@ class Worker:
 
     def _engine(self, settings: Any) -> Engine:
         gate = self._zones.gate() if self._zones else None
-        return Engine(self._model, settings, zones=gate, in_place=True, threads=self._threads)
+        options = self._options
+        return Engine(
+            self._model, settings, zones=gate, in_place=True, threads=self._threads,
+            provider=options.provider, provider_fallback=options.provider_fallback,
+        )  # fmt: skip
 
     def do(self, job: Job, progress: Progress) -> Result:
         """Hide one input; what goes wrong stands in `error`.
@@ -102,6 +106,9 @@ class Worker:
             result.error = str(fault)
         except OSError as fault:
             result.error = f"{job.source}: {fault.strerror or type(fault).__name__}"
+        engine = vars(self).get(f"{result.kind}_engine")  # made by now, unless it failed before
+        if engine is not None:
+            result.notes += engine.fallbacks
         result.seconds = time.monotonic() - start_s
         return result
 

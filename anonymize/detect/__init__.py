@@ -3,6 +3,8 @@
 from anonymize.detect.detector import DetectionSettings, Detector
 from anonymize.detect.geometry import to_stored, upright_size
 from anonymize.detect.manifest import (
+    DEFAULT_MODEL,
+    INT8_MODEL,
     Model,
     ModelEntry,
     load_foreign,
@@ -12,6 +14,8 @@ from anonymize.detect.manifest import (
 )
 
 __all__ = [
+    "DEFAULT_MODEL",
+    "INT8_MODEL",
     "DetectionSettings",
     "Detector",
     "Model",

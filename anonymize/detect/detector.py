@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,16 +13,19 @@ import numpy.typing as npt
 
 from anonymize.boxes import CLASS_IDS, BoxTable
 from anonymize.detect.adapters import make_adapter
+from anonymize.detect.bounded_run import BoundedRun
 from anonymize.detect.candidates import Candidates
 from anonymize.detect.geometry import InputGeometry, upright_size
 from anonymize.detect.input_size import NetworkSize, network_size
 from anonymize.detect.manifest import Model
 from anonymize.detect.preprocess import Preprocessor
 from anonymize.detect.session import BoundNetwork, NetworkSession
-from anonymize.errors import UsageError
+from anonymize.errors import LateError, UsageError
 from anonymize.frames import CapturedFrame, Label
 
 MAX_KINDS: Final = 8  # kinds of frames (size, format, orientation) whose arrays are kept
+# of a confidence: int8 differs from float by 0.02 where it is computed right (drive, its canary, four sizes)
+SCORE_TOLERANCE: Final = 0.05
 WEAK_SHARE: Final = 0.5  # of a threshold: from there on a find keeps a track alive
 
 
@@ -59,7 +63,15 @@ class Detector:
         Of the last picture, across and down: they differ by the rounding to whole px.
     """
 
-    def __init__(self, model: Model, settings: DetectionSettings, *, threads: int = 1) -> None:
+    def __init__(
+        self,
+        model: Model,
+        settings: DetectionSettings,
+        *,
+        threads: int = 1,
+        provider: str = "cpu",
+        provider_fallback: bool = False,
+    ) -> None:
         from anonymize_kernels import decode
 
         decode.compile_all()
@@ -73,11 +85,15 @@ class Detector:
         self.thresholds = {label: settings.thresholds.get(label, usual[label]) for label in self.labels}
         self._floors = {label: WEAK_SHARE * threshold for label, threshold in self.thresholds.items()}
         self._entry, self._settings = entry, settings
-        self._session = NetworkSession(model, threads=threads)
+        self._model, self._threads = model, threads
+        self._fallbacks: tuple[str, ...] = ()
+        self._session = NetworkSession(model, threads=threads, provider=provider, fallback=provider_fallback)
         self._adapter = make_adapter(entry, self._session.output_names)
         self._kinds: OrderedDict[tuple[object, ...], tuple[InputGeometry, Preprocessor, BoundNetwork]] = (
             OrderedDict()
         )
+        self._run = BoundedRun()
+        self._begun: tuple[InputGeometry, Preprocessor, BoundNetwork] | None = None
         self._candidates = Candidates()
         self._found = BoxTable()
         self._strong_from = np.full(len(CLASS_IDS), np.inf, np.float32)
@@ -85,6 +101,42 @@ class Detector:
             self._strong_from[CLASS_IDS[label]] = threshold
         self.channel: npt.NDArray[np.float32] = np.zeros((0, 0), np.float32)
         self.px_per_network_px = (1.0, 1.0)
+
+    @property
+    def provider(self) -> str:
+        """The runtime's name of the execution provider that is really used."""
+        return self._session.provider
+
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """What is used in place of what was asked for, and why."""
+        fault = self._session.fault
+        return (*self._fallbacks, f"the network runs on the CPU: {fault}") if fault else self._fallbacks
+
+    def compare_with_float(self, canary: CapturedFrame) -> None:
+        """Ask an int8 network's float twin about the same picture; take it where they differ here.
+
+        int8 products saturate on processors without VNNI (SAFETY 21). Does nothing for a float network.
+        """
+        twin = self._model.twin
+        if twin is None:
+            return
+        geometry, preprocessor, network = self._kind(canary)
+        preprocessor.fill(canary)
+        network.run()
+        session = NetworkSession(twin, threads=self._threads)
+        size = geometry.size
+        exact = session.bind(size.height, size.width, self._adapter.output_shapes(size.height, size.width))
+        exact.input[...] = network.input
+        exact.run()
+        difference = max(
+            _largest_score_difference(network.outputs[name], exact.outputs[name], len(self._entry.labels))
+            for name in exact.outputs
+        )
+        if not difference <= SCORE_TOLERANCE:
+            self._fallbacks += (f"int8 is wrong by {difference:.2f} on this processor: float32 is used",)
+            self._model, self._session = twin, session
+            self._kinds.clear()
 
     def size_for(self, frame: CapturedFrame) -> NetworkSize:
         """The network's input size for frames of this size and orientation."""
@@ -98,26 +150,90 @@ class Detector:
             min_long_side=self._settings.min_long_side_px,
         )
 
-    def detect(self, frame: CapturedFrame, clock: StageListener | None = None) -> BoxTable:
+    def detect(
+        self, frame: CapturedFrame, clock: StageListener | None = None, *, until_s: float = math.inf
+    ) -> BoxTable:
         """Faces and plates of one frame, strongest first, px of the upright picture.
 
         The table is overwritten by the next call. It also holds weak finds (from half the threshold on):
-        `strong` tells them apart.
+        `strong` tells them apart. Up to `until_s` of `time.monotonic` the network is waited for; with a deadline it
+        runs on a thread of its own, which never touches the frame's planes.
 
         Raises
         ------
         DetectorError
             The runtime failed or gave NaN.
+        LateError
+            It was not done in time, or is still busy with an earlier frame.
         TooManyError
             More candidates or objects than there is room for.
         """
         geometry, preprocessor, network = self._kind(frame)
+        if self._run.busy:
+            raise LateError("the network is still busy with an earlier frame")
         preprocessor.fill(frame)
         if clock is not None:
             clock.stage("preprocess_ms")
-        network.run()
+        if until_s == math.inf:
+            network.run()
+        else:
+            self._run.start(network.run)
+            try:
+                self._run.wait(until_s)
+            except LateError:
+                network.cancel()
+                raise
         if clock is not None:
             clock.stage("network_ms")
+        found = self._decode(geometry, network)
+        if clock is not None:
+            clock.stage("decode_ms")
+        return found
+
+    @property
+    def busy(self) -> bool:
+        """The network is at work on its own thread: on a frame that nobody waits for, or after `begin`."""
+        return self._run.busy
+
+    def begin(self, frame: CapturedFrame) -> None:
+        """Start to look at a frame of our own (the canary) while the caller goes on; `finish` gives what was found.
+
+        Raises
+        ------
+        LateError
+            The network is still busy with an earlier frame.
+        """
+        kind = self._kind(frame)
+        _, preprocessor, network = kind
+
+        def look() -> None:
+            preprocessor.fill(frame)
+            network.run()
+
+        self._run.start(look)
+        self._begun = kind
+
+    def finish(self, until_s: float) -> BoxTable:
+        """What was found in the frame of the last `begin`; raises as `detect` does."""
+        if self._begun is None:
+            raise UsageError("finish() came without a begin()")
+        geometry, _, network = self._begun
+        try:
+            self._run.wait(until_s)
+        except LateError:
+            raise  # it goes on, and may be asked for again
+        except BaseException:
+            self._begun = None
+            raise
+        self._begun = None
+        return self._decode(geometry, network)
+
+    def close(self) -> None:
+        """End the thread that a deadline needs; the detector can still be used, and begins another."""
+        self._run.close()
+        self._run = BoundedRun()
+
+    def _decode(self, geometry: InputGeometry, network: BoundNetwork) -> BoxTable:
         size = geometry.size
         self.channel = network.input[0, 1, : size.picture_height, : size.picture_width]
         self.px_per_network_px = (1.0 / size.scale_x, 1.0 / size.scale_y)
@@ -127,8 +243,6 @@ class Detector:
         found = self._found
         rows = slice(0, found.count)
         found.strong[rows] = found.scores[rows] >= self._strong_from[found.class_ids[rows]]
-        if clock is not None:
-            clock.stage("decode_ms")
         return found
 
     def _kind(self, frame: CapturedFrame) -> tuple[InputGeometry, Preprocessor, BoundNetwork]:
@@ -148,3 +262,11 @@ class Detector:
                 self._kinds.popitem(last=False)
         self._kinds.move_to_end(key)
         return kind
+
+
+def _largest_score_difference(
+    ours: npt.NDArray[np.float32], exact: npt.NDArray[np.float32], classes: int
+) -> float:
+    """Largest difference of a confidence in two outputs of the layout "anonymize-v1"; NaN where one is NaN."""
+    a, b = (1.0 / (1.0 + np.exp(-np.clip(v[:, :classes], -30, 30))) for v in (ours, exact))
+    return float(np.abs(a - b).max(initial=0.0))

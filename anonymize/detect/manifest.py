@@ -10,7 +10,7 @@ import hashlib
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from anonymize.frames import Label
 
 ADAPTERS: Final = ("anonymize-v1", "centerface")
 DEFAULT_MODEL: Final = "drive"
+INT8_MODEL: Final = "drive-int8"
 PINNED_SHA256: Final[Mapping[str, str]] = {
     "drive": "e848507279fe64ea1ec8acdd596a590e2f04d3c3756b51b0831e988e7521fe5b",
 }
@@ -39,6 +40,8 @@ class ModelEntry:
         The second finds more and hides more that is nothing; where there is none it is the first.
     measured : mapping
         Rates and the command that gave them, as the model's makers wrote them.
+    float_twin : str
+        For a network in int8: the packaged one that it was made from, empty otherwise.
     """
 
     name: str
@@ -59,6 +62,7 @@ class ModelEntry:
     parameters: int
     training: str
     measured: Mapping[str, Any]
+    float_twin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,9 @@ class Model:
 
     entry: ModelEntry
     onnx: bytes
+    twin: Model | None = (
+        None  # in float, of a network in int8: it is asked whether this processor computes it right
+    )
 
     def __repr__(self) -> str:
         return f"<Model {self.entry.name} sha256={self.entry.sha256[:12]}… {len(self.onnx)} bytes>"
@@ -108,6 +115,7 @@ def _entry(name: str, table: Any, path: Path) -> ModelEntry:
             parameters=int(table.get("parameters", 0)),
             training=str(table.get("training", "")),
             measured=dict(table.get("measured", {})),
+            float_twin=str(table.get("float_twin", "")),
         )
     except KeyError as missing:
         raise ModelError(f"{path}: model {name!r} lacks the key {missing}") from None
@@ -148,6 +156,8 @@ def _check_entry(entry: ModelEntry, path: Path) -> None:
         wrong = f"mean {entry.mean} and std {entry.std}; wanted finite numbers and no std of 0"
     elif entry.size_multiple < 1 or not 0 < entry.nms_iou < 1:
         wrong = f"size_multiple {entry.size_multiple}, nms_iou {entry.nms_iou}; wanted ≥ 1 and in (0, 1)"
+    elif entry.float_twin == entry.name:
+        wrong = "itself as its float_twin; wanted another"
     if wrong:
         raise ModelError(f"{path}: model {entry.name!r} has {wrong}")
 
@@ -173,7 +183,9 @@ def load_packaged(name: str = DEFAULT_MODEL) -> Model:
         raise ModelError(
             f"no model named {name!r} is installed; there are: {', '.join(sorted(entries)) or 'none'}"
         )
-    return load_model(manifest.with_name(entries[name].file), entries[name], PINNED_SHA256[name])
+    model = load_model(manifest.with_name(entries[name].file), entries[name], PINNED_SHA256[name])
+    twin = entries[name].float_twin
+    return replace(model, twin=load_packaged(twin)) if twin else model
 
 
 def load_foreign(path: Path, sha256: str, manifest: Path) -> Model:

@@ -11,11 +11,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from anonymize.detect import providers
 from anonymize.detect.manifest import Model
-from anonymize.errors import DetectorError, ModelError
+from anonymize.errors import DetectorError, ModelError, UsageError
 
 Tensor = npt.NDArray[np.float32]
-PROVIDER: Final = "CPUExecutionProvider"
 NO_FOLDER: Final = "/nonexistent"  # where external data files would be looked for: they are refused
 
 
@@ -31,10 +31,16 @@ class BoundNetwork:
     """
 
     def __init__(
-        self, session: Any, name: str, size: tuple[int, int], shapes: Mapping[str, tuple[int, ...]]
+        self,
+        session: Any,
+        name: str,
+        size: tuple[int, int],
+        shapes: Mapping[str, tuple[int, ...]],
+        run_options: Any,
     ) -> None:
         height, width = size
         self._session, self._name = session, name
+        self._run_options = run_options
         self.input: Tensor = np.zeros((1, 3, height, width), np.float32)
         self.outputs: dict[str, Tensor] = {
             output: np.zeros(shape, np.float32) for output, shape in shapes.items()
@@ -54,38 +60,104 @@ class BoundNetwork:
         DetectorError
             The runtime failed, for whatever reason.
         """
+        self._run_options.terminate = False
         for output in self.outputs.values():
             output.fill(np.nan)  # a runtime that returns without writing is caught by the decoder
         try:
-            self._session.run_with_iobinding(self._binding)
+            self._session.run_with_iobinding(self._binding, self._run_options)
         except Exception as fault:  # onnxruntime raises bare classes of its own
             raise DetectorError(f"network {self._name!r} failed: {type(fault).__name__}") from None
 
+    def cancel(self) -> None:
+        """Ask a run on another thread to stop after the layer it is at: nobody waits for it any more."""
+        self._run_options.terminate = True
+
 
 class NetworkSession:
-    """One network on one processor: the CPU, and nothing else."""
+    """One network on one execution provider.
 
-    def __init__(self, model: Model, *, threads: int = 1) -> None:
+    Parameters
+    ----------
+    model : Model
+    threads : int
+        Of the runtime on the CPU.
+    provider : str
+        A name of `anonymize.detect.providers`; all but `cpu` are compared with the CPU at each input size.
+    fallback : bool
+        Where the provider is missing, does not start or does not agree: take the CPU instead of refusing.
+
+    Attributes
+    ----------
+    provider : str
+        The runtime's name of the one that is really used.
+    fault : str
+        Why it is not the one that was asked for; empty where it is.
+    """
+
+    def __init__(
+        self, model: Model, *, threads: int = 1, provider: str = "cpu", fallback: bool = False
+    ) -> None:
         try:
             import onnxruntime as ort
         except ImportError as fault:
             raise ModelError(f"onnxruntime cannot be imported: {fault}") from None
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
+        self._ort: Any = ort
+        self._model, self._threads, self._fallback = model, threads, fallback
+        self.name, self.fault = model.entry.name, ""
+        self.provider = providers.CPU
+        try:
+            theirs, options = providers.find(provider, ort.get_available_providers())
+            self._session = self._open(theirs, options)
+            self.provider = theirs
+        except (ModelError, UsageError) as refused:
+            if not fallback or provider not in providers.PROVIDERS or provider == "cpu":
+                raise
+            self._take_cpu(str(refused))
+        if len(self._session.get_inputs()) != 1:
+            raise ModelError(f"model {self.name!r} has {len(self._session.get_inputs())} inputs; wanted 1")
+        self.output_names = tuple(output.name for output in self._session.get_outputs())
+
+    def _open(self, provider: str, provider_options: dict[str, Any]) -> Any:
+        options = self._ort.SessionOptions()
+        options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # fatal alone: its warnings name files and shapes
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
-        self.name = model.entry.name
         try:
-            self._session = ort.InferenceSession(model.onnx, options, providers=[PROVIDER])
+            session = self._ort.InferenceSession(
+                self._model.onnx, options, providers=[(provider, provider_options)]
+            )
         except Exception as fault:  # onnxruntime raises bare classes of its own
             raise ModelError(f"model {self.name!r} cannot be loaded: {fault}") from None
-        if self._session.get_providers() != [PROVIDER]:
-            raise ModelError(f"the session runs on {self._session.get_providers()}; wanted {PROVIDER} alone")
-        if len(self._session.get_inputs()) != 1:
-            raise ModelError(f"model {self.name!r} has {len(self._session.get_inputs())} inputs; wanted 1")
-        self.output_names = tuple(output.name for output in self._session.get_outputs())
+        got = session.get_providers()
+        if got[0] != provider or set(got) - {provider, providers.CPU}:
+            raise ModelError(f"the session runs on {got}; wanted {provider}")
+        return session
+
+    def _take_cpu(self, why: str) -> None:
+        self.fault, self.provider = why, providers.CPU
+        self._session = self._open(providers.CPU, {})
+
+    def _compare_with_cpu(self, height: int, width: int) -> None:
+        """Ask another provider and the CPU the same.
+
+        Raises
+        ------
+        ModelError
+            They differ by more than the tolerance, and falling back is not allowed.
+        """
+        feed = {self._session.get_inputs()[0].name: providers.test_picture(height, width)}
+        wanted = self._open(providers.CPU, {}).run(None, feed)
+        try:
+            difference = providers.largest_difference(self._session.run(None, feed), wanted)
+        except Exception as fault:  # onnxruntime raises bare classes of its own
+            raise ModelError(f"{self.provider} failed: {type(fault).__name__}") from None
+        if not difference <= providers.TOLERANCE:
+            raise ModelError(
+                f"{self.provider} differs from the CPU by {difference:.3g} at {width} x {height} px; "
+                f"wanted at most {providers.TOLERANCE}"
+            )
 
     def bind(self, height: int, width: int, shapes: Mapping[str, tuple[int, ...]]) -> BoundNetwork:
         """Allocate input and outputs for pictures of `width` x `height` px; `shapes` of the outputs by name."""
@@ -101,4 +173,11 @@ class NetworkSession:
             raise ModelError(
                 f"model {self.name!r} takes an input of {declared}; wanted {wanted}, or names for sizes"
             )
-        return BoundNetwork(self._session, self.name, (height, width), shapes)
+        if self.provider != providers.CPU:
+            try:
+                self._compare_with_cpu(height, width)
+            except ModelError as differs:
+                if not self._fallback:
+                    raise
+                self._take_cpu(str(differs))
+        return BoundNetwork(self._session, self.name, (height, width), shapes, self._ort.RunOptions())

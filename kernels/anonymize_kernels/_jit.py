@@ -6,13 +6,15 @@ the folder in NUMBA_CACHE_DIR before the first kernel is imported; without it no
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import caching
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 
@@ -38,9 +40,56 @@ CACHE = _CACHE_FOLDER is not None
 if CACHE:  # numba reads the variable when it is imported, which may be before the application set it
     numba.config.CACHE_DIR = _CACHE_FOLDER
 
-kernel = numba.njit(nogil=True, cache=CACHE)
-# for the inner part of a kernel that must see its caller's constants (a stride of 3 is then compiled as one)
-inlined = numba.njit(nogil=True, cache=CACHE, forceinline=True)
+
+class _PrivateFolder(caching.UserProvidedCacheLocator):
+    """Our folder, which may have become read-only after the kernels were put there."""
+
+    def ensure_cache_path(self) -> None:
+        with contextlib.suppress(OSError):
+            Path(self.get_cache_path()).mkdir(exist_ok=True)
+
+
+class _PrivateImplementation(caching.CompileResultCacheImpl):
+    _locator_classes = (_PrivateFolder,)
+
+
+class _KeptKernels(caching.FunctionCache):
+    """numba's cache; a folder that cannot be read or written costs time, and never the start of the engine."""
+
+    _impl_class = _PrivateImplementation
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # damaged, or written by another version
+            self.disable()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError:  # read-only or full
+            self.disable()
+
+
+def _compiler(**options: Any) -> Callable[[Any], Any]:
+    """A decorator that compiles without the interpreter's lock, and keeps the kernels where that is allowed."""
+
+    def decorate(function: Any) -> Any:
+        dispatcher = numba.njit(nogil=True, no_cfunc_wrapper=True, **options)(function)
+        if CACHE and not numba.config.DISABLE_JIT:
+            dispatcher._cache = _KeptKernels(function)
+        return dispatcher
+
+    return decorate
+
+
+kernel = _compiler()
+# What other kernels alone call needs no way in from Python: that is a seventh of the time of compiling. Calling one
+# from Python all the same ends the process, so it is for names with an underscore and for `areas` alone.
+inner = _compiler(no_cpython_wrapper=True)
+# the same where it must see its caller's constants (a stride of 3 is then compiled as one)
+inlined = _compiler(no_cpython_wrapper=True, forceinline=True)
 
 
 def _side_by_side(line: Any) -> Any:

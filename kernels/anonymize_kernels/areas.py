@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from anonymize_kernels._jit import kernel
+from anonymize_kernels._jit import inner
 
 # From the strongest to the weakest: where areas overlap, the lower wins.
 SOLID, VEIL, MOSAIC, BLUR = 0, 1, 2, 3
@@ -48,7 +48,7 @@ class PlaneAt(NamedTuple):
     peak: int  # highest value of a sample
 
 
-@kernel
+@inner
 def grow_area(box, rule, picture, areas, i):
     width, height = box[2] - box[0], box[3] - box[1]
     if not (0.0 <= width < np.inf and 0.0 <= height < np.inf):
@@ -76,7 +76,7 @@ def grow_area(box, rule, picture, areas, i):
     return True
 
 
-@kernel
+@inner
 def _round_outwards(low, high, size, shift):
     """Whole px outwards, clipped to 0..size (first: no overflow), aligned outwards to whole chroma samples."""
     first = int(np.floor(min(max(low, 0.0), float(size))))
@@ -86,7 +86,7 @@ def _round_outwards(low, high, size, shift):
     return first, last
 
 
-@kernel
+@inner
 def insert_by_strength(areas, i):
     """Put box i into `order`, which holds the boxes before it already; ties keep the order given.
 
@@ -104,7 +104,7 @@ def insert_by_strength(areas, i):
     order[at] = i
 
 
-@kernel
+@inner
 def _size(areas, i):
     """What ranks boxes of one style: the sigma of a blur, the hidden px of the others."""
     if areas.styles[i] == BLUR:
@@ -113,7 +113,7 @@ def _size(areas, i):
     return np.float64(np.int64(x2 - x1) * np.int64(y2 - y1))
 
 
-@kernel
+@inner
 def to_plane(areas, at, count):
     """Turn hidden areas and bands into px of a plane; exact, for they are aligned to it."""
     for i in range(count):
@@ -124,7 +124,7 @@ def to_plane(areas, at, count):
             areas.local_banded[i, c] = (areas.banded[i, c] + up) >> shift
 
 
-@kernel
+@inner
 def find_near(rects, among, near, area):
     """List the boxes of `among` whose rectangle touches `area`; returns how many."""
     found = 0
@@ -141,7 +141,7 @@ def find_near(rects, among, near, area):
     return found
 
 
-@kernel
+@inner
 def free_run(rects, near, axis, line, span):
     """First run of `span` on a line (axis 0: row, 1: column) that no rectangle covers; empty at its end."""
     start, end = span
@@ -164,7 +164,7 @@ def free_run(rects, near, axis, line, span):
     return start, end
 
 
-@kernel
+@inner
 def find_strip(rects, near, top, end):
     """Last row, exclusive, of the strip from `top` on in which the same rectangles lie in every row."""
     for j in near:

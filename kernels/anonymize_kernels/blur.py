@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from anonymize_kernels._jit import kernel
+from anonymize_kernels._jit import inner, kernel
 
 LANES = 32  # samples blurred side by side: one vector's worth of int16, four of int64
 BLUR_BITS = 6  # fraction bits between passes: 10-bit samples then fill 16 bits
@@ -49,7 +49,7 @@ def box_radius(sigma_px):
     return radius
 
 
-@kernel
+@inner
 def _blur_lanes(samples, radius, lanes):
     """Blur `samples` (length, up to LANES) along axis 0, in place."""
     length, width = samples.shape
@@ -65,7 +65,7 @@ def _blur_lanes(samples, radius, lanes):
             samples[p, k] = (block[p, k] + (1 << (BLUR_BITS - 1))) >> BLUR_BITS
 
 
-@kernel
+@inner
 def _pass_box(block, passed, running, length, radius):
     """Mean over 2 * radius + 1 rows by running sums; the first and last row are repeated outside."""
     size = 2 * radius + 1

@@ -14,13 +14,13 @@ import math
 import numba
 import numpy as np
 
-from anonymize_kernels._jit import compile_only, inlined, kernel
+from anonymize_kernels._jit import compile_only, inlined, inner, kernel
 
 FULL, NAN = -1, -2
 MAX_RAW_SIDE = 8.0  # exp(8) = 2981 strides: larger values would only overflow
 
 
-@kernel
+@inner
 def _holds_nan(line):
     """True if a NaN is in the contiguous `line`: x - x is 0 but for NaN and infinity, and x == x but for NaN."""
     bad = np.int64(0)
@@ -66,7 +66,7 @@ def decode_level(level, stride_px, logits, boxes, scores, class_ids, count):
     return np.int64(count)
 
 
-@kernel
+@inner
 def _put_level_box(level, y, x, stride, box):
     middle_x, middle_y = (x + 0.5) * stride, (y + 0.5) * stride
     box[0] = np.float32(middle_x - stride * math.exp(min(np.float64(level[2, y, x]), MAX_RAW_SIDE)))
@@ -102,7 +102,7 @@ def decode_centerface(heat, scale, offset, threshold, class_id, boxes, scores, c
     return np.int64(count)
 
 
-@kernel
+@inner
 def _put_centerface_box(scale, offset, y, x, box):
     rows, columns = scale.shape[1], scale.shape[2]
     for axis in range(2):
@@ -142,7 +142,7 @@ def nms(boxes, scores, class_ids, count, iou, order, keep):
     return np.int64(kept)
 
 
-@kernel
+@inner
 def _overlap_exceeds(boxes, a, b, iou):
     left_a, top_a, right_a, bottom_a = _corners(boxes, a)
     left_b, top_b, right_b, bottom_b = _corners(boxes, b)
@@ -164,12 +164,12 @@ def _corners(boxes, row):
     )
 
 
-@kernel
+@inner
 def _comes_before(scores, a, b):
     return scores[a] > scores[b] or (scores[a] == scores[b] and a < b)
 
 
-@kernel
+@inner
 def _sort_rows(scores, count, order):
     """Rows by falling score, equal ones by row: heap sort, in place and without recursion."""
     for i in range(count):
@@ -181,7 +181,7 @@ def _sort_rows(scores, count, order):
         _sift_down(scores, order, 0, end)
 
 
-@kernel
+@inner
 def _sift_down(scores, order, root, end):
     """Let the row at `root` sink until no row below it comes later."""
     moving = order[root]

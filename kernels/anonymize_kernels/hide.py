@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from anonymize_kernels._jit import kernel, side_by_side
+from anonymize_kernels._jit import inner, kernel, side_by_side
 from anonymize_kernels.areas import (
     BLUR,
     MOSAIC,
@@ -102,7 +102,7 @@ def grow(scratch, rules, picture, count, tick):
     return weak
 
 
-@kernel
+@inner
 def _find_slot(memory, track, tick):
     """Row of a track in the memory; a new track takes the row that was not used for longest."""
     if track == NO_TRACK:
@@ -155,7 +155,7 @@ def hide_plane_weakly(plane, line, at, scratch, count):
     _paint(plane, line, at, scratch, count)
 
 
-@kernel
+@inner
 def _read_rings(plane, at, scratch, count):
     """Give each veil the mean of the line of pixels around its band, outside all areas and bands.
 
@@ -177,7 +177,7 @@ def _read_rings(plane, at, scratch, count):
                     colours.fills[i, sample] = (colour + (1 << (VEIL_BITS - 1))) >> VEIL_BITS
 
 
-@kernel
+@inner
 def _follow(memory, slot, sample, total, pixels):
     """Move a veil's colour towards the ring's mean, or take it at once where nothing is remembered."""
     colour = np.int64(UNKNOWN) if slot < 0 else np.int64(memory.veils[slot, sample])
@@ -189,7 +189,7 @@ def _follow(memory, slot, sample, total, pixels):
     return colour
 
 
-@kernel
+@inner
 def _sum_ring(plane, channels, areas, sums, which):
     """Sum the ring of box `which[0]` of `which[1]` into `sums`; returns the number of pixels."""
     i, count = which
@@ -225,7 +225,7 @@ def _sum_ring(plane, channels, areas, sums, which):
     return pixels
 
 
-@kernel
+@inner
 def _paint(plane, line, at, scratch, count):
     """Write mosaics, veils and solids, the strongest last, then blend the soft bands around them."""
     areas, colours = scratch.areas, scratch.colours
@@ -239,7 +239,7 @@ def _paint(plane, line, at, scratch, count):
             _blend_band(plane, line, at, scratch, (i, count))
 
 
-@kernel
+@inner
 def _make_line(line, at, areas, colours, i):
     """Make up one line of an area; returns its number of samples."""
     width = areas.local[i, 2] - areas.local[i, 0]
@@ -252,14 +252,14 @@ def _make_line(line, at, areas, colours, i):
     return width * at.channels
 
 
-@kernel
+@inner
 def _fill_line(line, span, channels, colour, first_sample):
     for c in range(channels):
         for k in range(span[0] * channels + c, span[1] * channels + c, channels):
             line[k] = colour[first_sample + c]
 
 
-@kernel
+@inner
 def _paint_one(plane, line, at, rect, samples):
     """Copy the made-up line into every row of the area."""
     first = rect[0] * at.channels
@@ -269,7 +269,7 @@ def _paint_one(plane, line, at, rect, samples):
             target[k] = line[k]
 
 
-@kernel
+@inner
 def _blend_band(plane, line, at, scratch, which):
     """Blend the fill of box `which[0]` outwards, over pixels that lie in no hidden area of all `which[1]`."""
     i, count = which
@@ -300,7 +300,7 @@ def _blend_band(plane, line, at, scratch, which):
         top = bottom
 
 
-@kernel
+@inner
 def _blend_row(target, line, weights, most):
     for k in range(target.shape[0]):
         weight = min(weights[k], most)
@@ -308,7 +308,7 @@ def _blend_row(target, line, weights, most):
         target[k] = old + (((np.int32(line[k]) - old) * weight + 128) >> 8)
 
 
-@kernel
+@inner
 def _blend_columns(rows, line, weights, span, offset):
     for s in range(span[0], span[1]):
         weight, fill = weights[s - offset], np.int32(line[s - offset])
@@ -317,7 +317,7 @@ def _blend_columns(rows, line, weights, span, offset):
             rows[y, s] = old + (((fill - old) * weight + 128) >> 8)
 
 
-@kernel
+@inner
 def _weight(outside_px, band_px):
     """Share of the fill, of 256, at a distance from the hidden area: falls linearly, 256 inside."""
     if outside_px == 0:
@@ -325,7 +325,7 @@ def _weight(outside_px, band_px):
     return np.int32((256 * (band_px + 1 - outside_px)) // (band_px + 1))
 
 
-@kernel
+@inner
 def _compute_cells(plane, at, scratch, i):
     """Colour each cell by its mean and the noise; a remembered track keeps the cells of its first frame."""
     rect, channels, slot = scratch.areas.local[i], at.channels, scratch.memory.slots[i]
@@ -393,7 +393,7 @@ def find_unfilled(plane, line, at, scratch, count):
     return -1
 
 
-@kernel
+@inner
 def _differ(found, wanted):
     """Bits in which two lines differ; without an early way out, so that it runs in vectors."""
     wrong = np.uint16(0)

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from anonymize_kernels._jit import kernel
+from anonymize_kernels._jit import inner, kernel
 
 PADDING_BYTES = 16
 
 
-@kernel
+@inner
 def _peek(coded, bit):
     """The 16 bits from `bit` on."""
     byte = bit >> 3

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from anonymize_kernels._jit import kernel
+from anonymize_kernels._jit import inner, kernel
 
 
 @kernel
@@ -53,7 +53,7 @@ def shift_between(before, after, max_shift):
     return best + (0.5 * (left - right) / bend if bend > 0.0 else 0.0)
 
 
-@kernel
+@inner
 def _slope_difference(before, after, shift, length):
     first = max(1, 1 - shift)
     last = min(length - 1, length - 1 - shift)

@@ -27,7 +27,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from anonymize_kernels._jit import compile_only, inlined, kernel, side_by_side
+from anonymize_kernels._jit import compile_only, inlined, inner, kernel, side_by_side
 
 TURNED = 16  # lines of float32: one cache line of each column
 LINES = 3 + 3 * TURNED  # means of three channels, and their mix where it cannot be computed in place
@@ -49,7 +49,7 @@ def conversion_table(matrix, offset, mean, std):
     return table
 
 
-@kernel
+@inner
 def _sum_lines(plane, y, cell, grain, sums):
     """Sum the lines of `plane` that network line `y` covers into `sums`; returns the sum of their weights.
 
@@ -71,7 +71,7 @@ def _sum_lines(plane, y, cell, grain, sums):
     return np.int64(cell)
 
 
-@kernel
+@inner
 def _put(plane, y, count, sums):
     """The sum of `count` (1 to 3) lines from `y` on."""
     first, second, third = plane[y], plane[y + min(count - 1, 1)], plane[y + count - 1]
@@ -81,7 +81,7 @@ def _put(plane, y, count, sums):
         _put_lines(first, second, third, count, sums)
 
 
-@kernel
+@inner
 def _put_lines(first, second, third, count, sums):
     if count == 1:
         for i in range(first.shape[0]):
@@ -94,7 +94,7 @@ def _put_lines(first, second, third, count, sums):
             sums[i] = np.int32(first[i]) + np.int32(second[i]) + np.int32(third[i])
 
 
-@kernel
+@inner
 def _add_weighted(line, weight, begin, sums):
     if begin:
         for i in range(line.shape[0]):
@@ -161,7 +161,7 @@ def _mean_thirds(sums, step, factor, lines, first):
             line[width - 1] = scale * np.float32(np.int32(2 * sums[i] + sums[i + step]))
 
 
-@kernel
+@inner
 def _mean_weighted_columns(sums, step, channel, cell, grain, weight, line):
     factor = 1.0 / (np.float64(weight) * cell)
     i = np.int64(channel)
@@ -193,7 +193,7 @@ def _mix(row, first, second, third):
     return value * row[4] + row[5]
 
 
-@kernel
+@inner
 def _convert(lines, table, out, y):
     """Colour and normalise the means of one line into line `y` of `out`.
 
@@ -216,7 +216,7 @@ def _convert(lines, table, out, y):
         _put_turned(lines, out, y - y % TURNED, y % TURNED + 1)
 
 
-@kernel
+@inner
 def _put_turned(lines, out, y, count):
     """Copy `count` lines from scratch to line `y` of `out` and those after it, column by column."""
     for c in range(3):
@@ -226,7 +226,7 @@ def _put_turned(lines, out, y, count):
                 target[j] = lines[3 + 3 * j + c, x]
 
 
-@kernel
+@inner
 def _mix_line(lines, table, first_out, second_out, third_out):
     first, second, third = lines[0], lines[1], lines[2]
     one, two, three = _row(table, 0), _row(table, 1), _row(table, 2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from anonymize_kernels._jit import kernel
+from anonymize_kernels._jit import inner, kernel
 
 DETECTED, HELD, PREDICTED = 0, 1, 2
 # boxes are matched by the overlap of their enlarged selves: a plate of 20 px moves 10 px a frame
@@ -49,7 +49,7 @@ def match(boxes, classes, ids, found, found_classes, found_count, pairs):
         pairs[d] = best
 
 
-@kernel
+@inner
 def _taken(pairs, count, row):
     for i in range(count):
         if pairs[i] == row:
@@ -57,7 +57,7 @@ def _taken(pairs, count, row):
     return False
 
 
-@kernel
+@inner
 def _enlarged_overlap(boxes, t, found, d):
     more = 0.5 * (MATCH_GROWTH - 1.0)
     wa, ha = (boxes[t, 2] - boxes[t, 0]) * more, (boxes[t, 3] - boxes[t, 1]) * more
@@ -123,7 +123,7 @@ def update(
     return next_id
 
 
-@kernel
+@inner
 def _free_row(ids):
     for t in range(ids.shape[0]):
         if ids[t] == 0:

@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from anonymize_kernels._jit import inlined, kernel
+from anonymize_kernels._jit import inlined, inner, kernel
 
 SEMI_MAJOR_M = 6_378_137.0  # WGS 84
 FLATTENING = 1.0 / 298.257_223_563  # WGS 84
@@ -139,7 +139,7 @@ def polygon_distance(vertices, lons, lats, reference, start_lon, start_lat, end_
     return max(0.0, (math.sqrt(best2) - BENT_EDGE_M) / stretch), inside
 
 
-@kernel
+@inner
 def _linear_rings(vertices, lons, lats, add_lon, middle_lat, per_lon, per_lat, cosine, sine, half, wide):
     """Squared distance (inf above `wide`) and inside, in the linear frame."""
     best2, inside = np.inf, False
@@ -159,7 +159,7 @@ def _linear_rings(vertices, lons, lats, add_lon, middle_lat, per_lon, per_lat, c
     return best2, inside
 
 
-@kernel
+@inner
 def _laid_out_rings(vertices, lons, lats, middle_lon, middle_lat, cosine, sine, half, wide):
     """The same in the frame by distance (of the chord) and direction from the path's middle."""
     best2, inside = np.inf, False
@@ -180,7 +180,7 @@ def _laid_out_rings(vertices, lons, lats, middle_lon, middle_lat, cosine, sine, 
     return best2, inside
 
 
-@kernel
+@inner
 def _lay_out(by_lon, lat, middle_lat, cosine, sine):
     """Metres along and across the path of a position, its distance that of the straight chord."""
     to_lon, to_lat, from_lat = by_lon * RADIAN, lat * RADIAN, middle_lat * RADIAN
@@ -252,7 +252,7 @@ def near_circle(lon, lat, radius, start_lon, start_lat, end_lon, end_lat, limit)
     return math.sqrt(_to_path2(x, y, half)) <= (limit + radius) * (1.0 + error)
 
 
-@kernel
+@inner
 def _near_far_centre(lon, lat, start_lon, start_lat, end_lon, end_lat, limit, half):
     """The same along the geodesic: the ends decide unless the path's middle may be nearer."""
     from_start = geodesic_m(lon, lat, start_lon, start_lat)

@@ -20,7 +20,7 @@ def manifest_entry(facts: dict[str, Any]) -> str:
     threshold, cautious = facts["threshold"], facts["threshold_cautious"]
     lines = [
         f"[{facts['name']}]",
-        'file = "drive.onnx"',
+        f'file = "{facts["name"]}.onnx"',
         f'sha256 = "{facts["sha256"]}"',
         'adapter = "anonymize-v1"',
         'labels = ["face", "plate"]',
@@ -35,6 +35,7 @@ def manifest_entry(facts: dict[str, Any]) -> str:
         "nms_iou = 0.5",
         f"threshold = {{ face = {threshold['face']:.2f}, plate = {threshold['plate']:.2f} }}",
         f"threshold_cautious = {{ face = {cautious['face']:.2f}, plate = {cautious['plate']:.2f} }}",
+        *([f'float_twin = "{facts["float_twin"]}"'] if "float_twin" in facts else []),
         'licence = "Apache-2.0"',
         f'provenance = "{PROVENANCE}"',
         f"parameters = {facts['parameters']}",

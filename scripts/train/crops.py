@@ -24,6 +24,11 @@ PLATE_WIDTH_PX = (22.0, 270.0)
 FACE_HEIGHT_PX = (8.0, 150.0)
 # shorter side an object of the picture is brought to; two of three plates are 16 to 64 px at native size
 ANCHOR_PX = {FACE: (7.0, 170.0), PLATE: (7.0, 100.0)}
+CLOSE_PX = (60.0, 230.0)  # close-ups: one chosen object in seven
+CLOSE_SHARE = 0.14
+# degrees by which a region is turned at most, and the share that is; motorcycles lean on their stands
+TURN = {"egypt_moto": (38.0, 0.55)}
+TURN_OTHERS = (12.0, 0.2)
 SCALE_RANGE = (0.22, 2.6)
 MIN_VISIBLE = 0.5  # share of a box that must lie inside the crop to be asked for
 
@@ -154,9 +159,8 @@ class Canvases:
             chosen = int(rng.choice(asked))
             box = picture.boxes[chosen]
             size = max(float(min(box[2] - box[0], box[3] - box[1])), 3.0)
-            return float(
-                np.clip(log_uniform(rng, *ANCHOR_PX[int(picture.class_id[chosen])]) / size, *SCALE_RANGE)
-            ), box
+            wanted = CLOSE_PX if rng.random() < CLOSE_SHARE else ANCHOR_PX[int(picture.class_id[chosen])]
+            return float(np.clip(log_uniform(rng, *wanted) / size, *SCALE_RANGE)), box
         return log_uniform(rng, 0.4, 1.6), None
 
     def _crop(self, rng: np.random.Generator, chosen: Chosen, width: int, height: int) -> Region:
@@ -173,8 +177,9 @@ class Canvases:
             corner = rng.uniform(np.minimum(a, b), np.maximum(a, b))
         pixels = window(self.pack.pixels(picture), corner, (sx, sy), (width, height), rng)
         rows = clip_rows(picture, corner, np.array([sx, sy]), width, height)
-        if rng.random() < 0.2:
-            pixels, rows = turn(pixels, rows, float(rng.uniform(-10, 10)))
+        most_deg, share = TURN.get(picture.source, TURN_OTHERS)
+        if rng.random() < share:
+            pixels, rows = turn(pixels, rows, float(rng.uniform(-most_deg, most_deg)))
         if rng.random() < 0.5:
             pixels = np.ascontiguousarray(pixels[:, ::-1])
             rows = [([width - b[2], b[1], width - b[0], b[3]], c, i) for b, c, i in rows]

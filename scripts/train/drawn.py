@@ -126,7 +126,9 @@ def plate(rng: np.random.Generator) -> Pixels:
 
 def sign(rng: np.random.Generator) -> tuple[Pixels, Pixels]:
     """Return a drawn traffic sign or advert, BGR, and its mask: things that are no plate."""
-    kind = int(rng.integers(4))
+    kind = int(rng.integers(6))
+    if kind >= 4:
+        return drawn_word(rng)
     if kind == 0:  # speed limit
         size = 96
         pixels = np.full((size, size, 3), 240, np.uint8)
@@ -163,6 +165,41 @@ def sign(rng: np.random.Generator) -> tuple[Pixels, Pixels]:
         right = int(width * rng.uniform(0.5, 0.95))
         write(pixels, word, (8, k * step + 8, max(right, 20), (k + 1) * step - 6), ink, rng)
     return pixels, np.full((192, width), 255, np.uint8)
+
+
+def spoken(rng: np.random.Generator) -> str:
+    """Return one or two words that could be a model's, a shop's or a maker's name."""
+    syllables = [a + b for a in "bcdfghklmnprstvz" for b in "aeiou"]
+    name = "".join(rng.choice(syllables, int(rng.integers(2, 5)))) + str(
+        rng.choice(["", "n", "r", "s", "x", "t"])
+    )
+    name = name[int(rng.integers(2)) :]
+    case = int(rng.integers(3))
+    name = (name.upper(), name.capitalize(), name)[case]
+    if rng.random() < 0.25:
+        name += " " + str(rng.choice(["GT", "1.6", "4x4", "TDI", "CAFE", "Bank", "Shop", "S", "XL", "2000"]))
+    return name
+
+
+def drawn_word(rng: np.random.Generator) -> tuple[Pixels, Pixels]:
+    """Return a drawn word, BGR, and its mask: letters on a car's body, or a lit or painted name on its board."""
+    height = 64
+    width = int(height * rng.uniform(2.5, 8.0))
+    glyphs = np.zeros((height, width, 3), np.uint8)
+    write(glyphs, spoken(rng), (8, 10, width - 8, height - 10), (255, 255, 255), rng)
+    letters = glyphs[..., 0]
+    light = int(rng.integers(120, 256)) if rng.random() < 0.7 else int(rng.integers(0, 60))
+    ink = vary((light,) * 3, rng, 25) if rng.random() < 0.6 else vary((40, 60, 200), rng, 60)
+    if rng.random() < 0.6:  # without a ground of its own
+        return np.full((height, width, 3), ink, np.uint8), letters
+    ground = tuple(int(v) for v in rng.integers(0, 110, 3)) if light > 100 else vary((200, 200, 200), rng, 50)
+    board = np.full((height, width, 3), ground, np.uint8)
+    if rng.random() < 0.5:  # lit from behind
+        glow = cv2.GaussianBlur(letters, (0, 0), 5)[..., None] / np.float32(510)
+        board = (board + (np.array(ink, np.float32) - board) * glow).astype(np.uint8)
+    alpha = letters[..., None] / np.float32(255)
+    board = (board + (np.array(ink, np.float32) - board) * alpha).astype(np.uint8)
+    return board, np.full((height, width), 255, np.uint8)
 
 
 def plain_scene(width_px: int, height_px: int, rng: np.random.Generator) -> Pixels:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pictures
 import settings
 import torch
@@ -20,6 +21,7 @@ from losses import Targets, loss
 from network import Detector
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
+from warm_start import warm_start
 
 NOT_FACES = Path(__file__).resolve().with_name("reviewed_not_faces.json")
 Sample = tuple[Tensor, list[Row]]
@@ -166,6 +168,16 @@ def train_step(state: State, images: Tensor, targets: Targets) -> dict[str, floa
     return parts
 
 
+def start_from(state: State, model: Path, config: dict[str, Any], work: Path) -> None:
+    """Begin with an exported network's weights."""
+    canvases = Canvases(load_pack(work), config)
+    made = np.stack([canvases.make(k)[0] for k in range(64)])
+    images = torch.from_numpy(made).permute(0, 3, 1, 2).float().div_(255.0)
+    warm_start(state.network.cpu(), model, images.split(16))
+    state.network.to(state.device)
+    state.average.load_state_dict(state.network.state_dict())
+
+
 def train(config: dict[str, Any], work: Path, run: str) -> None:
     """Train until the schedule's wall time is used; go on from the run's checkpoint if there is one."""
     options = config["train"]
@@ -173,10 +185,13 @@ def train(config: dict[str, Any], work: Path, run: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(options["threads"])
+    cv2.setNumThreads(1)  # a pool of its threads does not survive the loader's fork
     state = State(config, device)
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
         state.load(checkpoint)
+    elif options.get("start_from"):
+        start_from(state, settings.REPOSITORY / options["start_from"], config, work)
     workers = 1 if device.type == "cpu" else max(1, (os.cpu_count() or 2) - 1)
     stream = CanvasStream(config, work, state.step * options["batch"], options["batch"])
     batches = DataLoader(stream, options["batch"], num_workers=workers, collate_fn=collate, prefetch_factor=4)

@@ -318,7 +318,7 @@ def test_models_and_doctor_and_sample(tmp_path, capsys):
     assert "checked" in capsys.readouterr().out
     assert main(["doctor", "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
-    assert values["faults"] == [] and "CPUExecutionProvider" in values["execution_providers"]
+    assert values["faults"] == [] and values["execution_providers"][0] == "cpu"
     assert main(["doctor"]) == 0
     assert "kernel cache" in capsys.readouterr().out
     assert main(["sample", str(tmp_path / "s.png")]) == 0

@@ -63,6 +63,45 @@ def test_compiled_kernels_are_kept_only_there(tmp_path, mode, kept):
     assert bool(list(cache.rglob("*.nbi"))) == kept
 
 
+KEEPS = """
+import os, sys, numba; os.environ['NUMBA_CACHE_DIR'] = sys.argv[1]
+from anonymize_kernels import motion, _jit
+import numpy as np
+if sys.argv[2] == "full":
+    def full(self, name, data): raise OSError(28, "No space left on device")
+    _jit.caching.IndexDataCacheFile._save_data = full
+motion.project(np.zeros((2, 2), np.float32), np.zeros(2, np.float32), np.zeros(2, np.float32))
+print(sum(motion.project.stats.cache_hits.values()))
+"""
+
+
+def hits(cache: Path, disk: str = "free") -> int:
+    """How many kernels a new process finds in the folder; it fails if the engine would not start."""
+    environment = {**os.environ, "PYTHONPATH": str(KERNELS), "NUMBA_DISABLE_JIT": "0"}
+    command = [sys.executable, "-c", KEEPS, str(cache), disk]
+    return int(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+
+
+def test_a_folder_that_is_full_damaged_or_read_only_costs_time_and_never_the_start(tmp_path):
+    cache = folder(tmp_path / "cache", 0o700)
+    assert hits(cache, "full") == 0
+    assert not list(cache.rglob("*.nbc"))
+    assert hits(cache) == 0
+    assert hits(cache) == 1
+    for kept in cache.rglob("*.nbi"):
+        kept.write_bytes(b"no index")
+    assert hits(cache) == 0
+
+
+def test_kernels_are_found_in_a_folder_that_cannot_be_written(tmp_path):
+    """As in a read-only image (root may write there all the same: for root this asks little)."""
+    cache = folder(tmp_path / "cache", 0o700)
+    assert hits(cache) == 0
+    for inner in (p for p in cache.iterdir() if p.is_dir()):
+        inner.chmod(0o500)
+    assert hits(cache) == 1
+
+
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="the JIT is off")
 def test_compile_only_serves_all_layouts_and_nothing_else():
     @_jit.kernel

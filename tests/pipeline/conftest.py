@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from types import SimpleNamespace
@@ -12,6 +14,7 @@ import pytest
 import anonymize.pipeline
 from anonymize.boxes import CLASS_IDS, BoxTable
 from anonymize.detect.input_size import network_size
+from anonymize.errors import LateError
 from anonymize.frames import LAYOUTS, CapturedFrame, Label, PixelFormat
 from anonymize.pipeline import Engine
 from anonymize.settings import Settings
@@ -29,6 +32,9 @@ class ScriptedDetector:
         self.found: Found = []
         self.fault: BaseException | None = None
         self.blind = False
+        self.takes_s = 0.0
+        self.canary_late = False
+        self.begun: CapturedFrame | None = None
         self.channel = np.zeros((24, 32), np.float32)
         self.canaries_seen = 0
         self.canary: object = None
@@ -36,7 +42,11 @@ class ScriptedDetector:
     def size_for(self, frame: CapturedFrame):
         return network_size(frame.width, frame.height)
 
-    def detect(self, frame: CapturedFrame, clock: object = None) -> BoxTable:
+    def detect(self, frame: CapturedFrame, clock: object = None, *, until_s: float = math.inf) -> BoxTable:
+        if clock is not None and self.takes_s:
+            time.sleep(min(self.takes_s, max(0.0, until_s - time.monotonic())))
+            if time.monotonic() >= until_s:
+                raise LateError("scripted")
         table = BoxTable()
         objects = self.found
         if clock is None:  # the engine shows the canary without a clock
@@ -49,6 +59,22 @@ class ScriptedDetector:
             table.scores[row], table.strong[row] = 0.9, True
         table.count = len(objects)
         return table
+
+    busy = False
+
+    def compare_with_float(self, canary: CapturedFrame) -> None:
+        pass
+
+    def begin(self, frame: CapturedFrame) -> None:
+        self.begun = frame
+
+    def finish(self, until_s: float) -> BoxTable:
+        if self.canary_late:
+            raise LateError("the canary is not done")
+        return self.detect(self.begun)
+
+    def close(self) -> None:
+        pass
 
     def engine_canary(self, frame: CapturedFrame):
         states = self.engine._cameras.values()

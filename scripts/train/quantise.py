@@ -1,0 +1,173 @@
+"""``python scripts/train/quantise.py``: the exported network in int8, beside the float one in one table.
+
+Static QDQ, weights per channel and symmetric, activations uint8; the outputs (1 x 1 convolutions of the heads) stay in
+float. Calibrated on training pictures as they are, dark and rainy (`weather.py`). Kept only where it is faster and
+loses at most half a point of coverage recall; the table says so either way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import measure
+import numpy as np
+import onnx
+import settings
+from card import manifest_entry
+from detect import network_input, open_session
+from export import replace_entry
+from network import CLASSES
+from numpy.typing import NDArray
+from onnxruntime import quantization
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from pictures import Pack
+from weather import spoil, tint
+
+CALIBRATION = 160  # pictures
+SIZES = ((384, 640), (544, 960))
+NAME = "drive-int8"
+MOST_LOST = 0.005  # of coverage recall
+CARD = """# drive-int8
+
+`drive` in int8 (static QDQ, heads in float), by `scripts/train/quantise.py`; do not edit. Data, contract, licence and
+limits are those of [drive](drive.md). At start its answers are compared with the float network's on this processor;
+where they differ, that one is used. Measured on data/test with the thresholds of `drive`:
+
+"""
+
+
+class Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
+    """Network inputs from training pictures that are not held back, in all weathers."""
+
+    def __init__(self, pack: Pack, count: int) -> None:
+        rng = np.random.default_rng(11)
+        usable = [p for p in pack.pictures if not p.held_back]
+        chosen = rng.choice(len(usable), count, replace=False)
+        self._inputs = iter(self._make(pack, [usable[k] for k in chosen], rng))
+
+    def _make(self, pack: Pack, pictures: list[Any], rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+        for picture in pictures:
+            pixels = spoil(tint(pack.pixels(picture), rng, night=0.3), rng)
+            yield {"images": network_input(pixels, 1.0)}
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        """Return the next input, None at the end."""
+        return next(self._inputs, None)
+
+
+def quantise(model: Path, target: Path, pack: Pack, *, reduce_range: bool) -> None:
+    """Write the int8 twin of a float network."""
+    prepared = target.with_suffix(".prepared.onnx")
+    quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
+    heads = [n.name for n in onnx.load(prepared).graph.node if any(o.startswith("level") for o in n.output)]
+    quantization.quantize_static(
+        str(prepared),
+        str(target),
+        Calibration(pack, CALIBRATION),
+        quant_format=quantization.QuantFormat.QDQ,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+        per_channel=True,
+        reduce_range=reduce_range,
+        calibrate_method=quantization.CalibrationMethod.MinMax,
+        nodes_to_exclude=heads,
+        extra_options={"WeightSymmetric": True, "ActivationSymmetric": False},
+    )
+    prepared.unlink()
+
+
+def times_ms(models: list[Path], height: int, width: int, runs: int = 60) -> list[tuple[float, float]]:
+    """Return median and fastest time of each network with one thread, all in turn, ms."""
+    sessions = [open_session(model) for model in models]
+    images = np.random.default_rng(7).random((1, 3, height, width), np.float32)
+    times: list[list[float]] = [[] for _ in models]
+    for _ in range(runs):
+        for session, taken in zip(sessions, times, strict=True):
+            begun_s = time.perf_counter()
+            session.run(None, {"images": images})
+            taken.append(1e3 * (time.perf_counter() - begun_s))
+    return [(float(np.median(taken)), min(taken)) for taken in times]
+
+
+def measured(model: Path, data: Path, thresholds: tuple[float, float]) -> dict[str, Any]:
+    """Return rates and hits on signs, at native and at half size, with the float network's thresholds."""
+    return {
+        "test": measure.measure_test(model, data, thresholds, scale=1.0, threads=1),
+        "test_half": measure.measure_test(model, data, thresholds, scale=0.5, threads=1),
+    }
+
+
+def install(target: Path, folder: Path, facts: dict[str, Any], lines: list[str]) -> None:
+    """Put the int8 network, its manifest entry and its card beside the float one."""
+    content = target.read_bytes()
+    facts = {**facts, "name": NAME, "float_twin": "drive", "sha256": hashlib.sha256(content).hexdigest()}
+    manifest = folder / "manifest.toml"
+    text = replace_entry(manifest.read_text(), NAME, manifest_entry(facts))
+    tomllib.loads(text)
+    (folder / f"{NAME}.onnx").write_bytes(content)
+    (folder / f"{NAME}.md").write_text(CARD + "\n".join(["```", *lines, "```"]) + "\n")
+    manifest.write_text(text)
+
+
+def main() -> None:
+    """Quantise the packaged network, print the table, and install it where it is worth it."""
+    folder = settings.REPOSITORY / "models/anonymize_models"
+    config = settings.read()
+    work = settings.work_folder(config)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--reduce-range", action="store_true", help="7-bit weights, for processors without VNNI"
+    )
+    parser.add_argument(
+        "--install", action="store_true", help="into the package, where the rule above allows it"
+    )
+    parser.add_argument(
+        "--run", default="drive", help="checkpoint folder with the float network's facts.json"
+    )
+    arguments = parser.parse_args()
+    model, target = folder / "drive.onnx", work / f"{NAME}.onnx"
+    quantise(model, target, Pack(work / "pictures.zip"), reduce_range=arguments.reduce_range)
+    entry = tomllib.loads((folder / "manifest.toml").read_text())["drive"]
+    thresholds = (entry["threshold"][CLASSES[0]], entry["threshold"][CLASSES[1]])
+    lines, faster = [], True
+    for height, width in SIZES:
+        (slow, slow_best), (fast, fast_best) = times_ms([model, target], height, width)
+        faster &= fast < slow
+        lines.append(
+            f"{width} x {height}, one thread: float32 median {slow:.2f} ms (fastest {slow_best:.2f}), "
+            f"int8 {fast:.2f} ({fast_best:.2f}), {slow / fast:.2f} times as fast"
+        )
+    data = settings.data_folder(config)
+    float_rates, int8 = measured(model, data, thresholds), measured(target, data, thresholds)
+    lost = 0.0
+    for key, title in (("test", "native size"), ("test_half", "half size")):
+        for name in CLASSES:
+            before, after = (rates[key]["rates"][name]["all"] for rates in (float_rates, int8))
+            lost = max(lost, before["coverage_recall"] - after["coverage_recall"])
+            changes = ", ".join(
+                f"{word} {before[field]:.4f} -> {after[field]:.4f}"
+                for word, field in (
+                    ("detection", "detection_rate"), ("false", "false_rate"), ("coverage", "coverage_recall"),
+                )
+            )  # fmt: skip
+            lines.append(f"{name}s, {title}: {changes}")
+    kept = faster and lost <= MOST_LOST
+    lines.append(
+        f"largest loss of coverage recall {lost:.4f}, allowed {MOST_LOST}: {'kept' if kept else 'not kept'}"
+    )
+    print("\n".join(lines))
+    if arguments.install and kept:
+        facts = json.loads((work / arguments.run / "facts.json").read_text())
+        times = {f"{w}x{h}": times_ms([target], h, w)[0][1] for h, w in SIZES}
+        install(target, folder, {**facts, **int8, "time_ms": times}, lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""SAFETY 21: a network in int8 is asked on this processor whether it says what its float twin says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from anonymize.detect import load_packaged, read_manifest
+from anonymize.detect.detector import _largest_score_difference
+from anonymize.errors import ModelError
+from anonymize.pipeline import Engine
+from tests.detect.networks import constant_network
+
+KIND = {"width": 640, "height": 360, "pixel_format": "nv12"}
+
+
+def test_a_network_that_saturates_is_replaced_by_its_float_twin():
+    wrong = replace(constant_network(-20.0), twin=load_packaged())
+    engine = Engine(wrong, guard_process=False)
+    engine.warm_up(**KIND)  # the canary is found: by the twin
+    (said,) = engine.fallbacks
+    assert said.startswith("int8 is wrong by 0.") and said.endswith("float32 is used")
+
+
+def test_a_network_that_agrees_stays():
+    right = replace(load_packaged(), twin=load_packaged())
+    engine = Engine(right, guard_process=False)
+    engine.warm_up(**KIND)
+    assert engine.fallbacks == () and engine._detector._model is right
+
+
+def test_differences_are_of_confidences_and_nan_is_never_agreement():
+    exact = np.zeros((1, 6, 2, 2), np.float32)
+    ours = exact.copy()
+    ours[0, 3] = 5.0  # sides are not compared
+    assert _largest_score_difference(ours, exact, 2) == 0.0
+    ours[0, 1, 0, 0] = np.log(3.0)
+    assert _largest_score_difference(ours, exact, 2) == pytest.approx(0.25)
+    ours[0, 1, 0, 0] = np.nan
+    assert not _largest_score_difference(ours, exact, 2) <= 1.0
+
+
+def test_every_float_twin_is_packaged_and_reads_the_same():
+    from anonymize.detect import packaged_manifest
+
+    entries = read_manifest(packaged_manifest())
+    for entry in entries.values():
+        if entry.float_twin:
+            twin = entries[entry.float_twin]
+            assert not twin.float_twin
+            for name in ("adapter", "labels", "channel_order", "mean", "std", "size_multiple", "threshold"):
+                assert getattr(entry, name) == getattr(twin, name)
+            assert load_packaged(entry.name).twin.entry.name == twin.name
+
+
+def test_a_network_that_is_its_own_twin_is_refused(tmp_path):
+    manifest = tmp_path / "manifest.toml"
+    manifest.write_text(
+        '[a]\nfile = "a.onnx"\nsha256 = ""\nadapter = "anonymize-v1"\nlabels = ["face"]\n'
+        'threshold = { face = 0.3 }\nlicence = "MIT"\nprovenance = "drawn"\nfloat_twin = "a"\n'
+    )
+    with pytest.raises(ModelError, match="itself as its float_twin"):
+        read_manifest(manifest)
