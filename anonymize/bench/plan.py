@@ -29,6 +29,8 @@ class RunPlan:
         Faces and plates that are drawn.
     model : three str or None
         File, SHA-256 and manifest of a foreign network; None: the packaged one.
+    precision, provider, provider_fallback
+        As of `anonymize run`: of the packaged network, and what runs it.
     full : bool
         Detect at the size for files instead of the live engine's.
     fps : float
@@ -53,6 +55,9 @@ class RunPlan:
     clip: str | None = None
     objects: int = 8
     model: tuple[str, str, str] | None = None
+    precision: Literal["float32", "int8"] = "float32"
+    provider: str = "cpu"
+    provider_fallback: bool = False
     full: bool = False
     fps: float = 30.0
     deadline_ms: float = 1000 / 30
@@ -90,4 +95,5 @@ class RunPlan:
             "fps": self.fps,
             "deadline_ms": round(self.deadline_ms, 3),
             "load": self.load,
+            "provider": self.provider,
         }

@@ -82,6 +82,7 @@ def run_lines(run: Mapping[str, Any]) -> list[tuple[str, str]]:
             start_words(start),
         ),
     ]
+    lines += [("INSTEAD", words) for words in run["fallbacks"]]
     lines += [line for name, mode in run["modes"].items() for line in mode_lines(name, mode, run)]
     lines.append(("hidden", hidden_words(run)))
     peak = "unknown" if memory["peak_mb"] is None else f"{memory['peak_mb']:.0f} MB"

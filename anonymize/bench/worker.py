@@ -87,17 +87,23 @@ def kernels_words(cache: Path | None) -> str:
 
 def make_engine(plan: RunPlan) -> Engine:
     """An engine as a vehicle has it: the live engine's defaults, or the size for files."""
-    from anonymize.detect import load_foreign, load_packaged
+    from anonymize.detect import DEFAULT_MODEL, INT8_MODEL, load_foreign, load_packaged
     from anonymize.pipeline import Engine
     from anonymize.settings import FULL_SIZE_PX, Settings
 
     if plan.model is None:
-        model = load_packaged()
+        model = load_packaged(DEFAULT_MODEL if plan.precision == "float32" else INT8_MODEL)
     else:
         file, sha256, manifest = plan.model
         model = load_foreign(Path(file), sha256, Path(manifest))
     settings = Settings(min_long_side_px=FULL_SIZE_PX) if plan.full else Settings()
-    return Engine(model, settings, threads=plan.threads)
+    return Engine(
+        model,
+        settings,
+        threads=plan.threads,
+        provider=plan.provider,
+        provider_fallback=plan.provider_fallback,
+    )
 
 
 def make_scene(plan: RunPlan) -> Scene:
@@ -135,17 +141,10 @@ def describe(engine: Engine, scene: Scene) -> dict[str, Any]:
         "pixel_format": str(frame.pixel_format),
         "scene": {**scene.facts, "objects": scene.objects},
         "network": {"width": size.width, "height": size.height},
-        "provider": provider_of(engine),
+        "provider": engine.provider,
+        "fallbacks": list(engine.fallbacks),
         "model": {"name": engine.model.entry.name, "sha256": engine.model.entry.sha256},
     }
-
-
-def provider_of(engine: Any) -> str:
-    """The execution provider that the session itself names first."""
-    session = engine._detector._session
-    inner = getattr(session, "_session", session)
-    providers = inner.get_providers()
-    return str(providers[0]) if providers else "none"
 
 
 if __name__ == "__main__":

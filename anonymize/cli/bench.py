@@ -113,6 +113,9 @@ def chosen_plans(options: argparse.Namespace) -> list[RunPlan]:
         clip=str(options.clip) if options.clip else None,
         objects=options.objects,
         model=_model(options),
+        precision=options.precision,
+        provider=options.provider,
+        provider_fallback=options.provider_fallback,
         full=options.full,
         fps=fps,
         deadline_ms=1000 / fps if options.deadline_ms is None else options.deadline_ms,
@@ -203,6 +206,8 @@ def _model(options: argparse.Namespace) -> tuple[str, str, str] | None:
     given = (options.model, options.model_sha256, options.manifest)
     if given == (None, None, None):
         return None
+    if options.precision != "float32":
+        raise UsageError("--precision is for the packaged network; wanted it without --model")
     if None in given:
         raise UsageError(
             "--model, --model-sha256 and --manifest belong together: the hash must not lie beside the file"

@@ -72,6 +72,21 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--model-sha256", metavar="HASH", help="its SHA-256, from where you got it")
     group.add_argument("--manifest", type=Path, metavar="FILE", help="the manifest that describes it")
 
+    group.add_argument(
+        "--precision", choices=("float32", "int8"), default="float32", help="of the packaged network"
+    )
+    group.add_argument(
+        "--provider",
+        default="cpu",
+        metavar="NAME",
+        help="where the network runs, as of `run`; doctor lists them",
+    )
+    group.add_argument(
+        "--provider-fallback",
+        action="store_true",
+        help="take the CPU where the provider is missing or disagrees",
+    )
+
 
 def _add_how(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--mode", choices=("both", "flat", "paced"), default="both", help="default: both")

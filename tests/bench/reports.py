@@ -76,7 +76,7 @@ def report(modes: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """A whole report of one run; `changes` replace values of its key."""
     key = {
         "width": 1280, "height": 720, "pixel_format": "nv12", "threads": 1, "source": "8 drawn objects",
-        "detection": "live", "fps": 30.0, "deadline_ms": 33.333, "load": 0, **changes,
+        "detection": "live", "fps": 30.0, "deadline_ms": 33.333, "load": 0, "provider": "cpu", **changes,
     }  # fmt: skip
     run = {
         "key": key,
@@ -85,6 +85,7 @@ def report(modes: dict[str, Any], **changes: Any) -> dict[str, Any]:
         "network": {"width": 640, "height": 384},
         "model": {"name": "drive", "sha256": "ab" * 32},
         "provider": "CPUExecutionProvider",
+        "fallbacks": [],
         "scene": {"source": "drawn", "frames": 8, "objects": {"face": 4, "plate": 4}},
         "start": {
             "interpreter_ms": 50.0, "imports_and_engine_ms": 400.0, "warm_up_ms": 300.0, "first_call_ms": 12.0,

@@ -16,6 +16,8 @@ from anonymize.cli.parser import make_parser
 from anonymize.errors import UsageError
 from tests.bench.reports import mode, noisy_ms, report
 
+pytestmark = pytest.mark.timeout(900)  # the first run compiles every kernel, which a busy machine makes slow
+
 
 def plans(*words: str) -> list[RunPlan]:
     return command.chosen_plans(make_parser().parse_args(["bench", *words]))
