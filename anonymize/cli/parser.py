@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from anonymize.cli.bench_options import add_bench_command
 from anonymize.cli.zone_options import add_zone_options, add_zones_command
 
 STYLES = ("veil", "solid", "blur", "mosaic")
@@ -21,6 +22,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_run(commands.add_parser("run", help="pictures, videos and folders: hide what must be hidden"))
     _add_evaluate(
         commands.add_parser("evaluate", help="the acceptance report for a labelled set (COCO JSON)")
+    )
+    add_bench_command(
+        commands.add_parser("bench", help="latency and throughput on this machine; compare two reports")
     )
     add_zones_command(
         commands.add_parser("zones", help="lists of restricted zones: check, convert, sign, verify, map")
