@@ -6,12 +6,14 @@ import argparse
 import os
 from typing import Final
 
+from anonymize.configuration import Configuration, read_configuration
 from anonymize.detect import Model, load_foreign, load_packaged
 from anonymize.errors import UsageError
 from anonymize.frames import Label
 from anonymize.hide import Style, Styles
 from anonymize.settings import FULL_SIZE_PX, Area, Settings
 
+CONFIG_VARIABLE: Final = "ANONYMIZE_CONFIG"
 LIVE_SIZE_PX: Final = 640  # `--fast`: the input size rule of live use
 
 
@@ -80,6 +82,12 @@ def chosen_model(options: argparse.Namespace) -> Model:
             "--model, --model-sha256 and --manifest belong together: the hash must not lie beside the file"
         )
     return load_foreign(options.model, options.model_sha256, options.manifest)
+
+
+def chosen_configuration(options: argparse.Namespace) -> Configuration:
+    """That of `--config`, else of the file that the environment names, else none."""
+    path = options.config or os.environ.get(CONFIG_VARIABLE)
+    return read_configuration(path) if path else Configuration()
 
 
 def chosen_threads(options: argparse.Namespace) -> int:

@@ -48,10 +48,20 @@ class FeedCounts:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Track:
-    """The fixes of one log in its own order, believed or not: that is for the gate to say."""
+    """The fixes of one log in its own order, believed or not: that is for the gate to say.
+
+    Attributes
+    ----------
+    time_uncertainty_s : float
+        How wrong the times of its fixes may be, s; more than 0 where the log does not say exactly.
+    film_start_s : float or None
+        Of a track that came in a video: UTC of the film's time 0, s since 1970.
+    """
 
     fixes: tuple[Fix, ...]
     counts: FeedCounts = field(default_factory=FeedCounts)
+    time_uncertainty_s: float = 0.0
+    film_start_s: float | None = None
 
     def __repr__(self) -> str:
         return f"<Track of {len(self.fixes)} fixes>"
