@@ -47,6 +47,7 @@ class Legs:
         self._rules = rules
         self.legs: list[Leg] = []
         self.end_times_s: list[float] = []
+        self.forgot = False  # earlier legs were forgotten: nobody knows any more where they led
         self.break_reason: FineReason | None = None  # the chain is broken behind its last fix
         self._broken_until_s = -math.inf  # latest time that a fix which is not believed was of
         self._frozen_since_s: float | None = None
@@ -96,6 +97,7 @@ class Legs:
             return 0
         del self.legs[:count], self.end_times_s[:count]
         self._tainted_from = None
+        self.forgot = True
         return count
 
     def _append(self, leg: Leg) -> None:
