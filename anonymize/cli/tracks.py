@@ -76,10 +76,13 @@ def _read(options: argparse.Namespace) -> tuple[Track, FileIdentity | None]:
     except ValueError:
         raise UsageError(f"--track-date is {options.track_date!r}; wanted YYYY-MM-DD") from None
     if not is_film(options.track):
-        return read_track(options.track, columns=options.track_columns, first_date=first_date), None
+        track = read_track(options.track, columns=options.track_columns, first_date=first_date)
+        return track.in_wgs84(options.track_datum or "wgs84"), None
     from anonymize.zones.feeds.gpmf import read_gpmf
 
     if options.track_columns or options.track_date:
         raise UsageError("--track-columns and --track-date are of no use with the track of a video")
+    if options.track_datum not in (None, "wgs84"):
+        raise UsageError("--track-datum is of no use with the track of a video: it is WGS-84")
     telemetry = read_telemetry(options.track)
     return read_gpmf(telemetry.packets), telemetry.identity

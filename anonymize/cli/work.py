@@ -115,6 +115,8 @@ class Worker:
         picture = open_picture(job.source)
         frame = picture.frame
         if self._zones:
+            if self._zones.camera_start_s is not None:
+                raise MediaError(f"{job.source}: is a picture; --camera-start is when a video began")
             taken = picture.metadata.taken
             if taken is None or taken.utc_s is None:
                 raise MediaError(

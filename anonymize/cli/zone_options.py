@@ -85,6 +85,9 @@ def add_track_options(group: argparse._ArgumentGroup | argparse.ArgumentParser) 
     group.add_argument(
         "--track-columns", metavar="LIST", help="of a table: time=utc_ms,unit=ms,lat=lat,lon=lon"
     )
+    group.add_argument(
+        "--track-datum", choices=DATUMS, help="of the track's positions (default: wgs84; never guessed)"
+    )
     group.add_argument("--track-date", metavar="YYYY-MM-DD", help="UTC date of an NMEA log without one")
     group.add_argument(
         "--track-accuracy-m", type=float, metavar="M", help="loosens: 68 %% radius of fixes that carry none"

@@ -50,7 +50,15 @@ def _preview(options: argparse.Namespace) -> str:
 
     _refuse_existing(options.output)
     if options.track is None:
-        for name in ("track_columns", "track_date", "track_accuracy_m", "max_gap_s", "top_speed_mps", "view"):
+        for name in (
+            "track_columns",
+            "track_date",
+            "track_datum",
+            "track_accuracy_m",
+            "max_gap_s",
+            "top_speed_mps",
+            "view",
+        ):
             if getattr(options, name) is not None:
                 raise UsageError(f"--{name.replace('_', '-')} is of no use without --track FILE")
         return commands.preview(options.list, options.output, margin_m=options.margin_m, datum=options.datum)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from anonymize.zones.zone_gate import ZoneGate
 
 _NEED_ZONES: Final = (
-    "zones_root", "zones_state", "zones_datum", "track", "track_columns", "track_date", "gap", "camera_start",
-    "camera_offset_s", "camera_offset_uncertainty_s", "track_accuracy_m", "max_gap_s", "top_speed_mps",
+    "zones_root", "zones_state", "zones_datum", "track", "track_columns", "track_date", "track_datum", "gap",
+    "camera_start", "camera_offset_s", "camera_offset_uncertainty_s", "track_accuracy_m", "max_gap_s", "top_speed_mps",
     "unsigned_zones", "camera", "camera_view",
 )  # fmt: skip
 

@@ -10,7 +10,18 @@ import pytest
 
 from anonymize.cli import main
 from anonymize.drawing import draw_street
-from tests.cli.test_zones import DRIVE_S, HEIGHT, RATE, TIME, WIDTH, frames_of, run, write_list, write_track
+from tests.cli.test_zones import (
+    DRIVE_S,
+    HEIGHT,
+    RATE,
+    T0_S,
+    TIME,
+    WIDTH,
+    frames_of,
+    run,
+    write_list,
+    write_track,
+)
 
 av = pytest.importorskip("av", reason="video needs PyAV, the extra [video]")
 pytest.importorskip("shapely", reason="zone lists need the extra [zones]")
@@ -137,6 +148,80 @@ def test_a_configuration_says_what_the_options_would(clip, drive, tmp_path, caps
     code, _, err = run(capsys, clip, "-o", target, *drive, "--config", site)
     assert code == 2
     assert "all of yaw_deg, field_of_view_deg and range_m" in err
+
+
+def test_a_track_that_ends_in_the_middle_keeps_nothing_behind_it(clip, drive, tmp_path, capsys):
+    """Behind its last fix the vehicle may be anywhere; with `black` the frames tell their times."""
+    track, far = Path(drive[3]), far_list(tmp_path / "far", lat_deg=49.0)
+    track.write_text("\n".join(track.read_text().splitlines()[:26]) + "\n")  # from -5 to 19 s
+    target = tmp_path / "out.mp4"
+    withheld(capsys, clip, target, *drive[:1], far, *drive[2:], "--gap", "black")
+    kept_s = [time for time, frame in frames_of(target) if frame.std() > 1.0]
+    assert kept_s == [k / RATE for k in range(int((19 - 3 - 1) * RATE) + 1)]
+    for gap in ("cut", "split"):
+        folder = tmp_path / gap
+        withheld(capsys, clip, folder / "out.mp4", *drive[:1], far, *drive[2:], "--gap", gap)
+        (one,) = folder.iterdir()
+        assert len(frames_of(one)) == len(kept_s)
+
+
+def test_two_videos_of_one_track_go_each_by_its_own_time(clip, drive, tmp_path, capsys):
+    """The second was taken when the first had ended: the track does not reach so far."""
+    folder, later = tmp_path / "in", tmp_path / "in" / "later.mp4"
+    folder.mkdir()
+    (folder / "first.mp4").write_bytes(clip.read_bytes())
+    with av.open(str(clip)) as source, av.open(str(later), "w") as target:
+        target.metadata["creation_time"] = TIME.replace("2026", "2027")
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    code, said, _ = run(capsys, folder, "-o", tmp_path / "out", *drive)
+    assert code == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["first.mp4"]
+    assert "none of its frames may be kept" in said["inputs"][1]["error"]
+    code, _, err = run(capsys, folder, "-o", tmp_path / "out2", *drive[:6], "--camera-start", TIME)
+    assert code == 2
+    assert "one video" in err
+
+
+def test_a_picture_goes_by_its_own_time_alone(drive, tmp_path, capsys):
+    """Else its whole seconds would count as right to a tenth."""
+    pil = pytest.importorskip("PIL.Image")
+    pil.fromarray(draw_street(WIDTH, HEIGHT)[0]).save(tmp_path / "a.jpg")
+    code, said, _ = run(
+        capsys, tmp_path / "a.jpg", "-o", tmp_path / "b.jpg", *drive[:6], "--camera-start", TIME
+    )
+    assert code == 1
+    assert "is a picture" in said["inputs"][0]["error"]
+    assert not (tmp_path / "b.jpg").exists()
+
+
+def test_the_datum_of_a_track_is_said_or_it_is_wgs84(clip, tmp_path, capsys):
+    """A drive past a zone in Beijing, its track as a map service there exports it: 500 m off."""
+    from anonymize.zones.datum import wgs84_to_gcj02
+
+    words = ["--unsigned-zones", "--fast", "--quiet", "--camera-offset-s", "0"]
+    zones = far_list(tmp_path / "zones", 116.4, 39.9)
+    target, rows = tmp_path / "out.mp4", []
+    for second in range(-5, DRIVE_S + 6):
+        lon, lat = wgs84_to_gcj02(116.4 + (second - 20) * 40.0 / 85_390.0, 39.9)
+        rows.append(f"{T0_S + second},{float(lon)!r},{float(lat)!r},3.0")
+    track = tmp_path / "track.csv"
+    track.write_text("time_s,lon_deg,lat_deg,accuracy_m\n" + "\n".join(rows) + "\n")
+    here = ["--zones", zones, "--track", track]
+    wrong, _ = withheld(capsys, clip, target, *here, *words)
+    right, _ = withheld(capsys, clip, target, *here, *words, "--track-datum", "gcj02")
+    known, _ = withheld(capsys, clip, target, "--zones", write_list(tmp_path / "z"), *words,
+                        "--track", write_track(tmp_path / "known.csv"))  # fmt: skip
+    assert abs(right - known) <= 1
+    assert wrong != right
+    abroad = ["--zones", zones, "--track", write_track(tmp_path / "abroad.csv"), "--track-datum", "bd09"]
+    code, _, err = run(capsys, clip, "-o", tmp_path / "no.mp4", *abroad, *words)
+    assert code == 1
+    assert "outside the area where bd09 is defined" in err
+    assert not (tmp_path / "no.mp4").exists()
 
 
 @pytest.fixture

@@ -210,6 +210,26 @@ def test_preview_is_one_page_that_says_secret(listed, tmp_path):
     assert page.count('class="kept"') == 2
 
 
+def test_of_a_long_list_the_zones_near_the_drive_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("anonymize.zones.preview.MOST_ZONES", 3)
+    features = [
+        {
+            "type": "Feature",
+            "id": f"zone{k}",
+            "properties": {"radius_m": 50},
+            "geometry": {"type": "Point", "coordinates": [11.0 + 0.1 * k, 48.0]},
+        }
+        for k in range(9)
+    ]
+    zone_list = parse_zones(json.dumps({"type": "FeatureCollection", "features": features}).encode())
+    assert sorted(re.findall(r"zone\d", preview_html(zone_list))) == ["zone0", "zone1", "zone2"]
+    page = preview_html(zone_list, drive=[(11.5, 48.0, True), (11.501, 48.0, True)])
+    assert sorted(re.findall(r"zone\d", page)) == ["zone4", "zone5", "zone6"]
+    assert "Only 3 of them" in page
+    # what is looked at first is the drive, 75 m long
+    assert float(re.search(r'viewBox="\S+ \S+ (\S+) ', page)[1]) < 200.0
+
+
 @pytest.mark.parametrize("margin_m", [-1.0, math.nan, math.inf, 1e9])
 def test_a_margin_that_is_no_length_is_refused(listed, tmp_path, margin_m):
     with pytest.raises(UsageError, match="margin"):
