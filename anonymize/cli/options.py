@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from typing import Final
 
 from anonymize.configuration import Configuration, read_configuration
@@ -85,9 +86,17 @@ def chosen_model(options: argparse.Namespace) -> Model:
 
 
 def chosen_configuration(options: argparse.Namespace) -> Configuration:
-    """That of `--config`, else of the file that the environment names, else none."""
-    path = options.config or os.environ.get(CONFIG_VARIABLE)
-    return read_configuration(path) if path else Configuration()
+    """That of `--config`, else of the file that the environment names, else none.
+
+    Where the environment's file requires zones, no other file takes that back.
+    """
+    of_site = os.environ.get(CONFIG_VARIABLE)
+    site = read_configuration(of_site) if of_site else Configuration()
+    if options.config is None:
+        return site
+    chosen = read_configuration(options.config)
+    required = chosen.zones.required or site.zones.required
+    return replace(chosen, zones=replace(chosen.zones, required=required))
 
 
 def chosen_threads(options: argparse.Namespace) -> int:

@@ -116,6 +116,10 @@ def test_where_zones_are_required_no_list_means_no_output(clip, drive, tmp_path,
         assert "zones are required" in err
         assert not target.exists()
         monkeypatch.setenv("ANONYMIZE_CONFIG", str(site))
+    (tmp_path / "lax.toml").write_text("[zones]\nrequired = false\n")
+    code, _, err = run(capsys, clip, "-o", target, "--quiet", "--config", tmp_path / "lax.toml")
+    assert code == 2
+    assert "zones are required" in err
     for text, reason in (("[zones]\nrequird = true\n", "requird"), ("[zones", "no TOML")):
         site.write_text(text)
         code, _, err = run(capsys, clip, "-o", target, "--quiet")
