@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
-CPU_LIMIT_S = 120
+SPARE_CPU_S = 5  # on top of three times what the unchanged module takes
 SURVIVED, KILLED = 0, 1
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -111,11 +111,11 @@ class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.tree, self.path, "exec"), module.__dict__)
 
 
-def survives(finder: Mutated, tests: Sequence[str]) -> bool:
+def survives(finder: Mutated, tests: Sequence[str], limit_s: int) -> bool:
     """Whether all tests pass on the changed module; more processor time than the limit is a failure too."""
     child = os.fork()
     if child == 0:
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT_S, CPU_LIMIT_S))
+        resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s))
         sink = os.open(os.devnull, os.O_WRONLY)
         os.dup2(sink, 1)
         os.dup2(sink, 2)
@@ -153,9 +153,11 @@ def main() -> int:
 
 
 def run(finder: Mutated, source: str, tests: Sequence[str], between: tuple[int, int]) -> int:
-    if not survives(finder, tests):
+    if not survives(finder, tests, resource.RLIM_INFINITY):
         print("the tests fail on the module as it is")
         return 2
+    taken = resource.getrusage(resource.RUSAGE_CHILDREN)
+    limit_s = SPARE_CPU_S + round(3.0 * (taken.ru_utime + taken.ru_stime))
     made, alive = 0, 0
     count = sum(1 for _ in sites(ast.parse(source)))
     for number in range(count):
@@ -174,7 +176,7 @@ def run(finder: Mutated, source: str, tests: Sequence[str], between: tuple[int, 
         put = ast.unparse(other if whole else node)
         finder.tree = ast.fix_missing_locations(tree)
         made += 1
-        if survives(finder, tests):
+        if survives(finder, tests, limit_s):
             alive += 1
             print(f"survived, line {line}: {gone.splitlines()[0]}  ->  {put.splitlines()[0]}", flush=True)
     print(f"{finder.name}: {made - alive} of {made} killed", flush=True)

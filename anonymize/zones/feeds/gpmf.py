@@ -5,7 +5,7 @@ A packet is a second of film. GPS5 has one time (GPSU), one kind of fix (GPSF) a
 often carry the time of an older fix: a time is believed only where it goes on to the next packet's as the film does.
 GPS9 carries all of it with each position. What is missing is not guessed: no GPSF is no fix, no GPSP no accuracy.
 
-Format: github.com/gopro/gpmf-parser, docs/README.md.
+Format: github.com/gopro/gpmf-parser, docs/README.md; that GPSU is the time of a packet's first position: its issue 46.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from anonymize.zones.feeds.track import FeedCounts, Track, radius_of_hdop_m
 from anonymize.zones.fixes import Fix
 
 STEADY_S: Final = 0.2  # GPSU steps of a real file differ from the film's by up to 0.05 s
-# a packet's second: which of its positions GPSU belongs to is not written
+# how long before its packet's film a position was measured is not written; packets are a second long
 TIME_UNCERTAINTY_S: Final = 1.0
 MOST_NESTING: Final = 4
 DAYS_FROM_S: Final = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
