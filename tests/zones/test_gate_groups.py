@@ -166,3 +166,14 @@ def test_what_an_encoder_lost_is_wiped_and_counted():
     assert group.chunks == []
     assert car.gate.withheld.total() == {FineReason.ENCODER_FAILED: 2}
     assert FRAME_BYTES > car.gate.held_bytes == 0
+
+
+def test_a_dropped_frame_ends_the_group_before_it():
+    car = Car(encoders=Predicting)
+    fixes(car, 0, 4)
+    give(car, 4.1)
+    car.out += car.gate.release(hidden(captured(1.0)))  # too early: dropped
+    give(car, 4.2)
+    fixes(car, 5, 9)
+    car.gate.close()
+    assert [group.pts for group in car.gate.take_groups()] == [(4100,), (4200,)]

@@ -143,6 +143,14 @@ def test_at_the_poles():
     assert not touches(index, (45.0, -89.9), margin_m=1000.0)
 
 
+def test_a_circle_that_holds_the_pole_is_found_from_its_other_side():
+    """Centre 56 km from the pole, radius 100 km; a car 22 km beyond the pole."""
+    index = index_of(zone(1, Circle(0.0, 89.5, 100_000.0)), zone(2, box(0.0, 0.0, 0.1, 0.1)))
+    assert touches(index, (180.0, 89.8))
+    assert touches(index, (-100.0, 89.8))
+    assert not touches(index, (180.0, 89.5))
+
+
 def test_long_paths_are_asked_about_in_pieces():
     """A gap of an archive: 800 km straight through, and past at 60 km."""
     index = index_of(zone(1, SQUARE))
