@@ -177,3 +177,13 @@ def test_a_dropped_frame_ends_the_group_before_it():
     fixes(car, 5, 9)
     car.gate.close()
     assert [group.pts for group in car.gate.take_groups()] == [(4100,), (4200,)]
+
+
+def test_what_is_decided_waits_for_whoever_fetches_it():
+    """Longer than fixes are remembered."""
+    car = Car(encoders=Predicting)
+    car.drive(0, 12)
+    kept = [tuple(group.pts) for group in car.gate._hold if group.kept]
+    assert kept
+    fixes(car, 13, 120)
+    assert [group.pts for group in car.gate.take_groups()][: len(kept)] == kept
