@@ -35,7 +35,7 @@ def add_zone_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--camera-start",
         metavar="UTC",
-        help="when the video's first frame was taken (default: its creation time)",
+        help="when the video's first frame was taken, 2026-05-04T08:15:00.5Z",
     )
     group.add_argument(
         "--camera-offset-s",

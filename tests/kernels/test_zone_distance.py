@@ -256,3 +256,9 @@ def test_corners_level_with_the_car(north_m):
     for east_m, wanted in [(0.0, True), (150.0, True), (-150.0, True), (260.0, False), (-260.0, False)]:
         place = offset(10.0, 50.0, east_m, 0.0)
         assert measured(diamond, place, place, 20.0) == (math.inf, wanted)
+
+
+@pytest.mark.parametrize(("lon", "lat"), [(179.7, 0.3), (180.0, 0.0), (-179.9, -0.1)])
+def test_nearly_opposite_is_far_away_and_never_unknown(lon, lat):
+    """Vincenty's series does not settle there."""
+    assert kernel.geodesic_m(0.0, 0.0, lon, lat) == pytest.approx(2e7, rel=0.003)

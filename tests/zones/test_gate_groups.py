@@ -10,7 +10,7 @@ import pytest
 from anonymize.frames import Dropped, Reason, ReleasedFrame
 from anonymize.zones.fixes import FineReason
 from anonymize.zones.views import CameraView
-from anonymize.zones.zone_gate import ZoneGate
+from anonymize.zones.zone_gate import HOLD_BYTES, REMEMBER_S, ZoneGate
 from tests.zones.places import T0_S, Circle, fix, signed
 from tests.zones.test_zone_gate import FRAME_BYTES, Car, Predicting, captured, hidden
 
@@ -187,3 +187,26 @@ def test_what_is_decided_waits_for_whoever_fetches_it():
     assert kept
     fixes(car, 13, 120)
     assert [group.pts for group in car.gate.take_groups()][: len(kept)] == kept
+
+
+def test_a_frame_that_is_not_admitted_ends_the_group_before_it():
+    car = Car(encoders=Predicting)
+    fixes(car, 0, 4)
+    give(car, 4.1)
+    car.now_s = T0_S + 4.15
+    assert not car.gate.admit(captured(None))
+    give(car, 4.2)
+    fixes(car, 5, 9)
+    car.gate.close()
+    assert [group.pts for group in car.gate.take_groups()] == [(4100,), (4200,)]
+
+
+def test_fixes_are_remembered_for_a_minute_only():
+    car = Car()
+    fixes(car, 0, 300)
+    assert 60 <= len(car.gate._decider._legs.legs) <= 62
+
+
+def test_the_bounds_that_the_documents_name():
+    assert (HOLD_BYTES, REMEMBER_S) == (512 * 1024 * 1024, 60.0)
+    assert ZoneGate(signed(Circle(0.0, 0.0, 1.0)), hold_bytes=1).held_bytes == 0

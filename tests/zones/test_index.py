@@ -151,6 +151,32 @@ def test_a_circle_that_holds_the_pole_is_found_from_its_other_side():
     assert not touches(index, (180.0, 89.5))
 
 
+def test_near_a_pole_zones_all_round_it_are_found():
+    """A zone 33 km from the pole, a car as far on its other side."""
+    index = index_of(zone(1, box(0.0, 89.7, 1.0, 89.71)), zone(2, box(0.0, 0.0, 0.1, 0.1)))
+    assert touches(index, (180.0, 89.7), margin_m=80_000.0)
+    assert not touches(index, (180.0, 89.7), margin_m=50_000.0)
+
+
+def test_far_south_boxes_grow_by_their_most_polar_side():
+    """A zone from 60 to 80 degrees south with a margin of its own of 50 km, a car 48 km east of its south end."""
+    far_south = box(0.0, -80.0, 1.0, -60.0)
+    index = index_of(zone(1, far_south, margin_m=50_000.0), zone(2, box(100.0, 0.0, 100.1, 0.1)))
+    assert touches(index, (1.0 + 48.0 / 19.4, -79.95))
+    assert not touches(index, (1.0 + 56.0 / 19.4, -79.95))
+
+
+def test_a_polygon_west_of_the_180th_meridian_is_met_from_its_east():
+    index = index_of(zone(1, box(179.99, 0.0, 180.0, 0.01)), zone(2, box(0.0, 0.0, 0.1, 0.1)))
+    assert touches(index, (-179.9995, 0.005), margin_m=60.0)
+    assert not touches(index, (-179.9995, 0.005), margin_m=50.0)
+
+
+def test_a_zone_of_which_one_part_is_empty_is_refused():
+    with pytest.raises(ZoneListError, match="no geometry"):
+        index_of(zone(1, Circle(11.0, 48.0, 5.0), Polygon(())))
+
+
 def test_long_paths_are_asked_about_in_pieces():
     """A gap of an archive: 800 km straight through, and past at 60 km."""
     index = index_of(zone(1, SQUARE))
