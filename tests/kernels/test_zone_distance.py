@@ -262,3 +262,10 @@ def test_corners_level_with_the_car(north_m):
 def test_nearly_opposite_is_far_away_and_never_unknown(lon, lat):
     """Vincenty's series does not settle there."""
     assert kernel.geodesic_m(0.0, 0.0, lon, lat) == pytest.approx(2e7, rel=0.003)
+
+
+def test_at_a_pole_every_longitude_is_the_same_place():
+    for lat in (90.0, -90.0):
+        assert kernel.geodesic_m(0.0, lat, 180.0, lat) == pytest.approx(0.0, abs=1e-6)
+    assert kernel.geodesic_m(10.0, 20.0, 10.0, 20.0) == 0.0
+    assert kernel.geodesic_m(0.0, 90.0, 0.0, -90.0) == pytest.approx(20_003_931.5, abs=1.0)

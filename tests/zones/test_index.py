@@ -244,6 +244,22 @@ def test_long_paths_in_every_direction():
     assert index.touches((0.0, 0.0), (1.0, 0.0), margin_m=0.0, time_s=NOON) is False
 
 
+def test_long_paths_to_their_very_end_and_no_other_way():
+    index = index_of(zone(1, SQUARE))
+    assert touches(index, (115.395, 39.914), (116.391, 39.914))
+    assert touches(index, (117.395, 39.914), (116.399, 39.914))
+    assert not touches(index, (115.395, 39.914), (116.389, 39.914), margin_m=80.0)
+    # 22 km north of the zone, slantwise
+    assert not touches(index, (116.195, 39.914), (116.595, 40.314), margin_m=10_000.0)
+    assert not touches(index, (116.595, 40.314), (116.195, 39.914), margin_m=10_000.0)
+
+
+def test_a_path_over_the_180th_meridian_goes_the_short_way():
+    index = index_of(zone(1, box(-1.0, 4.0, 1.0, 6.0)))
+    assert not touches(index, (179.9, 5.0), (-179.9, 5.0))
+    assert not touches(index, (-179.9, 5.0), (179.9, 5.0))
+
+
 @pytest.mark.parametrize("place", [(180.0, 0.0), (-180.0, 0.0), (0.0, 90.0), (0.0, -90.0)])
 def test_the_ends_of_the_globe_are_places(place):
     index = index_of(zone(1, SQUARE))
