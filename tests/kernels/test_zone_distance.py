@@ -269,3 +269,17 @@ def test_at_a_pole_every_longitude_is_the_same_place():
         assert kernel.geodesic_m(0.0, lat, 180.0, lat) == pytest.approx(0.0, abs=1e-6)
     assert kernel.geodesic_m(10.0, 20.0, 10.0, 20.0) == 0.0
     assert kernel.geodesic_m(0.0, 90.0, 0.0, -90.0) == pytest.approx(20_003_931.5, abs=1.0)
+
+
+@pytest.mark.parametrize("closest_m", [50_095.0, 50_105.0])
+@pytest.mark.parametrize(
+    "ends_m", [(-3_000.0, 1_100.0), (-1_100.0, 3_000.0), (-2_000.0, 2_000.0), (-4_000.0, 1_100.0)]
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_path_that_only_its_middle_brings_near_a_big_circle(closest_m, ends_m, turned):
+    """50 km round (0, 0), 100 m of margin: a path along a meridian whose ends are farther than 50,100 m."""
+    lon = closest_m / 111_319.491
+    first, last = (end / 110_574.27 for end in (ends_m[::-1] if turned else ends_m))
+    assert all(math.hypot(closest_m, end) > 50_101.0 for end in ends_m)
+    assert kernel.near_circle(0.0, 0.0, 50_000.0, lon, first, lon, last, 100.0) is (closest_m < 50_100.0)
+    assert kernel.near_circle(0.0, 0.0, 50_000.0, -lon, first, -lon, last, 100.0) is (closest_m < 50_100.0)

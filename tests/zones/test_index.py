@@ -73,7 +73,10 @@ def test_what_is_no_place_touches(odd):
         ((0.0, 0.0), (0.0, odd)),
     ]:
         assert touches(index, start, end)
-    assert touches(index, (0.0, 91.0))
+    for beyond in ((0.0, 91.0), (0.0, -91.0), (-181.0, 0.0), (181.0, 0.0)):
+        assert touches(index, beyond)
+        assert touches(index, beyond, (0.0, 0.0))
+        assert touches(index, (0.0, 0.0), beyond)
 
 
 @pytest.mark.parametrize("margin_m", [math.nan, math.inf, -1.0])

@@ -76,3 +76,23 @@ def test_where_the_direction_says_too_little_it_is_the_whole_circle(here, there,
 def test_rules_end_at_a_minute(rules):
     with pytest.raises(UsageError, match="0 to 60 s"):
         GateRules(**rules)
+
+
+@pytest.mark.parametrize(
+    "wedge",
+    [
+        (0.0, 360.001, 100.0),
+        (0.0, 60.0, math.inf),
+        (0.0, 60.0, 100.0, 180.001),
+        (0.0, math.nan, 1.0),
+        (0.0, 60.0, math.nan),
+    ],
+)
+def test_wedges_end_where_a_circle_does(wedge):
+    with pytest.raises(UsageError):
+        Wedge(*wedge)
+
+
+def test_a_wedge_may_be_a_whole_circle_and_is_uncertain_by_ten_degrees():
+    assert Wedge(0.0, 360.0, 100.0, 180.0).circle() == (0.0, 100.0)
+    assert Wedge(0.0, 60.0, 100.0).heading_uncertainty_deg == 10.0
