@@ -231,3 +231,15 @@ def test_nothing_is_noted_where_nothing_is_wrong():
         [{"permanent": "YES"}],
     ):
         assert windows_of(fine) == ((), [])
+
+
+@pytest.mark.parametrize(
+    ("zone", "utc_hour"), [("+10:00", 23), ("+12:30", 20), ("-11:00", 20), ("-1130", 20)]
+)
+def test_zones_of_two_digits(zone, utc_hour):
+    """09:00 to 09:59 there, every day."""
+    windows = weekly(("ANY",), f"09:00:00{zone}", f"09:59:00{zone}")
+    minute = 30 if zone in ("+12:30", "-1130") else 0
+    for hour in range(24):
+        moment = f"2022-06-15T{hour:02d}:{minute:02d}:30Z"
+        assert is_active(windows, moment) is (hour == utc_hour), hour
