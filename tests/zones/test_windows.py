@@ -95,6 +95,9 @@ def test_no_window_is_always(nothing):
     [
         {"day": ["SAT"], "startEvent": "SR", "endEvent": "SS"},
         {"day": ["SAT"], "startTime": "17:00:00Z", "endEvent": "EECT"},
+        {"day": ["SAT"], "startTime": "17:00:00Z", "endTime": "18:00:00Z", "endEvent": "SS"},
+        {"day": ["SAT"], "startTime": "17:00:00Z", "endTime": "18:00:00Z", "startEvent": "SR"},
+        {"day": ["SAT"], "startTime": "17:00:00Z", "endTime": "24:00:01Z"},
         {"day": ["SAT"], "startTime": "17:00:00Z"},
         {"day": ["SAT"], "startTime": "17:00:00", "endTime": "18:00:00"},
         {"day": ["SAT"], "startTime": "25:00:00Z", "endTime": "26:00:00Z"},
@@ -243,3 +246,12 @@ def test_zones_of_two_digits(zone, utc_hour):
     for hour in range(24):
         moment = f"2022-06-15T{hour:02d}:{minute:02d}:30Z"
         assert is_active(windows, moment) is (hour == utc_hour), hour
+
+
+def test_a_day_may_end_at_24_and_seconds_may_be_left_out():
+    windows = weekly(("SAT",), "17:00Z", "24:00:00Z")
+    assert is_active(windows, f"{SATURDAY}17:00:00Z")
+    assert not is_active(windows, f"{SATURDAY}16:59:59.5Z")
+    assert is_active(windows, f"{SATURDAY}23:59:59Z")
+    assert is_active(windows, "2022-06-19T00:00:00Z")
+    assert not is_active(windows, "2022-06-19T00:00:02Z")
