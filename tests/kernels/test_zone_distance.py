@@ -283,3 +283,10 @@ def test_a_path_that_only_its_middle_brings_near_a_big_circle(closest_m, ends_m,
     assert all(math.hypot(closest_m, end) > 50_101.0 for end in ends_m)
     assert kernel.near_circle(0.0, 0.0, 50_000.0, lon, first, lon, last, 100.0) is (closest_m < 50_100.0)
     assert kernel.near_circle(0.0, 0.0, 50_000.0, -lon, first, -lon, last, 100.0) is (closest_m < 50_100.0)
+
+
+@pytest.mark.parametrize(("centre", "place"), [(179.9999, -179.9999), (-179.9999, 179.9999)])
+def test_a_small_circle_over_the_180th_meridian(centre, place):
+    """22.3 m apart at the equator."""
+    for margin_m, near in ((13.0, True), (11.0, False)):
+        assert kernel.near_circle(centre, 0.0, 10.0, place, 0.0, place, 0.0, margin_m) is near

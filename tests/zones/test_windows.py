@@ -255,3 +255,23 @@ def test_a_day_may_end_at_24_and_seconds_may_be_left_out():
     assert is_active(windows, f"{SATURDAY}23:59:59Z")
     assert is_active(windows, "2022-06-19T00:00:00Z")
     assert not is_active(windows, "2022-06-19T00:00:02Z")
+
+
+def test_one_of_several_windows_is_enough():
+    entry = {"day": ["SAT"], "startTime": "09:00:00Z", "endTime": "10:00:00Z"}
+    later = {"day": ["SAT"], "startTime": "17:00:00Z", "endTime": "18:00:00Z"}
+    windows, notes = windows_of([{"schedule": [entry, later]}])
+    assert (len(windows), notes) == (2, [])
+    for text, wanted in (("09:30:00Z", True), ("12:00:00Z", False), ("17:30:00Z", True)):
+        assert is_active(windows, f"{SATURDAY}{text}") is wanted
+    assert windows_of([{"schedule": [entry]}, {}])[0] == ()  # a period without end takes them all in
+
+
+@pytest.mark.parametrize("entry", [{"permanent": True}, {"permanent": "YES"}, 7, None])
+def test_permanent_and_what_is_no_window_are_always_active(entry):
+    dated = {"endDateTime": "2022-01-01T00:00:00Z"}
+    windows, notes = windows_of([dated, entry])
+    assert windows == ()
+    assert bool(notes) is not isinstance(entry, dict)
+    no = windows_of([{"permanent": "NO"} | dated])[0]
+    assert not is_active(no, "2022-06-18T00:00:00Z")
