@@ -11,6 +11,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -23,6 +24,7 @@ MAX_WEIGHTS_BYTES = 20_000_000
 MAX_LINES, MAX_TEST_LINES = 500, 800
 MAX_FUNCTION_LINES = 60
 MAX_POSITIONAL = 5
+MOST_BUILD_AGE_S = 60 * 86_400
 # Files that are over a size on the day this check was made, with the size they may keep.
 LONGER_FILES = {"anonymize/frames.py": 540, "kernels/anonymize_kernels/hide.py": 560}
 LONGER_FUNCTIONS: dict[str, int] = {}
@@ -160,10 +162,42 @@ def locked(path: Path) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", path.read_text("utf-8"), re.MULTILINE))
 
 
+def build_time(_: list[Path]) -> Iterator[str]:
+    """The time before which the gate believes no clock: not later than this commit, nor 60 days older, nor a release's.
+
+    It stands in the code, not in the wheel's making, so that what was tested is what is shipped.
+    """
+    source = (ROOT / "anonymize/zones/rules.py").read_text("utf-8")
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    try:
+        shown = ["git", "-C", str(ROOT), "show", "-s", "--format=%ct", "HEAD"]
+        commit_s = float(subprocess.run(shown, capture_output=True, check=True).stdout)
+    except (OSError, subprocess.CalledProcessError):
+        commit_s = None
+    yield from build_time_faults(source, changes, commit_s)
+
+
+def build_time_faults(source: str, changes: str, commit_s: float | None) -> Iterator[str]:
+    """The same of the texts of `rules.py` and the changelog, and of the time of the commit, s since 1970."""
+    found = re.search(r"^BUILT_AT_S: Final = ([\d_.]+) ", source, re.MULTILINE)
+    built_s = float(found[1].replace("_", "")) if found else 0.0
+    where = "anonymize/zones/rules.py: BUILT_AT_S"
+    days = re.findall(r"^## \S+ \((\d{4}-\d\d-\d\d)\)", changes, re.MULTILINE)
+    released_s = max(
+        (datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() for day in days), default=0.0
+    )
+    if built_s < released_s:
+        yield f"{where} is older than the newest release in CHANGELOG.md; set it to that day"
+    if commit_s is not None and built_s > commit_s:
+        yield f"{where} is later than the commit: no clock would be believed"
+    if commit_s is not None and built_s < commit_s - MOST_BUILD_AGE_S:
+        yield f"{where} is more than {MOST_BUILD_AGE_S / 86_400:g} days older than the commit; set it to today"
+
+
 def main() -> int:
     """0 if nothing was found."""
     files = tracked()
-    checks = (words, bytes_of_files, foreign_files, lengths, locks)
+    checks = (words, bytes_of_files, foreign_files, lengths, locks, build_time)
     faults = [fault for check in checks for fault in check(files)]
     print("\n".join([*faults, f"{len(files)} files, {len(faults)} faults"]))
     return 1 if faults else 0

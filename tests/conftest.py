@@ -6,11 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from anonymize.frames import CapturedFrame, FrameMemory, ReleasedFrame, _seal_anonymized, _seal_released
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = REPOSITORY.parent / "shared" / "data"
+
+settings.register_profile("ours", deadline=None)  # on a loaded machine any example may take a second
+settings.load_profile("ours")
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from typing import Final
 
+from anonymize.configuration import Configuration, read_configuration
 from anonymize.detect import DEFAULT_MODEL, INT8_MODEL, Model, load_foreign, load_packaged
 from anonymize.errors import UsageError
 from anonymize.frames import Label
 from anonymize.hide import Style, Styles
 from anonymize.settings import FULL_SIZE_PX, Area, Settings
 
+CONFIG_VARIABLE: Final = "ANONYMIZE_CONFIG"
 LIVE_SIZE_PX: Final = 640  # `--fast`: the input size rule of live use
 
 
@@ -82,6 +85,20 @@ def chosen_model(options: argparse.Namespace) -> Model:
             "--model, --model-sha256 and --manifest belong together: the hash must not lie beside the file"
         )
     return load_foreign(options.model, options.model_sha256, options.manifest)
+
+
+def chosen_configuration(options: argparse.Namespace) -> Configuration:
+    """That of `--config`, else of the file that the environment names, else none.
+
+    Where the environment's file requires zones, no other file takes that back.
+    """
+    of_site = os.environ.get(CONFIG_VARIABLE)
+    site = read_configuration(of_site) if of_site else Configuration()
+    if options.config is None:
+        return site
+    chosen = read_configuration(options.config)
+    required = chosen.zones.required or site.zones.required
+    return replace(chosen, zones=replace(chosen.zones, required=required))
 
 
 def chosen_threads(options: argparse.Namespace) -> int:

@@ -44,6 +44,9 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("-o", "--output", type=Path, required=True, metavar="OUTPUT", help="file or folder")
     run.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     run.add_argument(
+        "--config", type=Path, metavar="FILE", help="what a site settles for all its runs (TOML)"
+    )
+    run.add_argument(
         "--on-error",
         choices=("fail", "skip-frame"),
         default="fail",

@@ -10,16 +10,14 @@ from anonymize.cli.detections import open_detections
 from anonymize.cli.inputs import plan_run
 from anonymize.cli.progress import make_progress
 from anonymize.cli.work import Result, Worker
-from anonymize.cli.zones_in_use import ZonesInUse, zones_in_use
-from anonymize.errors import UsageError
+from anonymize.cli.zones_in_use import zones_in_use
 
 
 def execute(options: argparse.Namespace) -> int:
     """Do all inputs, print the summary, and return 1 if one of them failed."""
     settings = chosen.settings_for_video(options)
     plan = plan_run(options.inputs, options.output)
-    zones = zones_in_use(options)
-    _check_one_start(zones, len(plan.jobs))
+    zones = zones_in_use(options, chosen.chosen_configuration(options), plan.jobs)
     model = chosen.chosen_model(options)
     results: list[Result] = []
     with open_detections(options.detections, overwrite=options.overwrite) as detections:
@@ -31,8 +29,3 @@ def execute(options: argparse.Namespace) -> int:
     values = summary.as_values(options, settings, model, plan, results, zones=zones)
     print(summary.as_json(values) if options.json else summary.as_text(values))
     return 1 if values["failed"] else 0
-
-
-def _check_one_start(zones: ZonesInUse | None, inputs: int) -> None:
-    if zones is not None and zones.camera_start_s is not None and inputs > 1:
-        raise UsageError(f"--camera-start is of one video, and there are {inputs} inputs; run them apart")

@@ -12,6 +12,7 @@ from typing import Any
 
 from anonymize.cli import options as chosen
 from anonymize.cli import stop
+from anonymize.cli.cameras_in_use import DEFAULT_CAMERA
 from anonymize.cli.detections import DetectionsFile
 from anonymize.cli.inputs import Job
 from anonymize.cli.zones_in_use import ZonesInUse
@@ -121,13 +122,15 @@ class Worker:
         picture = open_picture(job.source)
         frame = picture.frame
         if self._zones:
+            if self._zones.camera_start_s is not None:
+                raise MediaError(f"{job.source}: is a picture; --camera-start is when a video began")
             taken = picture.metadata.taken
             if taken is None or taken.utc_s is None:
                 raise MediaError(
                     f"{job.source}: does not say when it was taken with an offset from UTC; "
                     "with --zones wanted EXIF with DateTimeOriginal and OffsetTimeOriginal"
                 )
-            frame = replace(frame, captured_at_s=taken.utc_s)
+            frame = replace(frame, captured_at_s=taken.utc_s, camera=self._camera_of(job))
         engine = self.picture_engine
         (outcome,) = engine.process(frame)
         if outcome == Dropped(Reason.WITHHELD, frame.camera):
@@ -155,15 +158,15 @@ class Worker:
                 f"{job.source}: blur and mosaic on video can be read back from many frames; "
                 "wanted veil or solid, or --allow-weak-on-video"
             )
-        engine = self.video_engine
-        engine.reset()
+        engine, camera = self.video_engine, self._camera_of(job)
+        engine.reset(camera)
         with open_video(job.source, on_error=options.on_error) as reader:
-            clock = self._zones.clock_of(reader) if self._zones else None
+            clock = self._zones.clock_of(reader, camera) if self._zones else None
             with self._writer(job, reader) as writer:
                 result.frames_total = reader.facts.frames_promised
                 for captured in reader:
                     if clock is not None:
-                        captured = replace(captured, captured_at_s=clock(captured))
+                        captured = replace(captured, captured_at_s=clock(captured), camera=camera)
                     number = reader.frames_read - 1
                     for outcome in engine.process(captured):
                         self._video_outcome(outcome, (number, captured.pts), writer, result)
@@ -173,6 +176,9 @@ class Worker:
                     raise MediaError(self._zones.nothing_kept(reader))
         result.notes += writer.notes
         result.outputs += [str(path) for path in getattr(writer, "paths", [job.target])]
+
+    def _camera_of(self, job: Job) -> str:
+        return self._zones.cameras.camera_of(job.source) if self._zones else DEFAULT_CAMERA
 
     def _writer(self, job: Job, reader: Any) -> Any:
         from anonymize.media.video import SplitWriter, VideoWriter
@@ -198,7 +204,7 @@ class Worker:
             return
         if outcome.reason is Reason.WITHHELD and self._zones:
             result.withheld += 1
-            self.video_engine.reset()  # what follows a gap is another scene
+            self.video_engine.reset(outcome.camera)  # what follows a gap is another scene
             writer.withhold(pts)
             return
         if self._options.on_error == "fail":

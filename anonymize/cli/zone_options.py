@@ -28,13 +28,6 @@ def add_zone_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--zones-datum", choices=DATUMS, help="datum of an unsigned list that names none")
     group.add_argument(
-        "--track", type=Path, metavar="FILE", help="where the vehicle was: GPX, NMEA, CSV, JSON Lines"
-    )
-    group.add_argument(
-        "--track-columns", metavar="LIST", help="of a table: time=utc_ms,unit=ms,lat=lat,lon=lon"
-    )
-    group.add_argument("--track-date", metavar="YYYY-MM-DD", help="UTC date of an NMEA log without one")
-    group.add_argument(
         "--gap",
         choices=("cut", "black", "split"),
         help="frames left out of a video: closed up (default), one black frame, or a file for each stretch kept",
@@ -42,13 +35,13 @@ def add_zone_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--camera-start",
         metavar="UTC",
-        help="when the video's first frame was taken (default: its creation time)",
+        help="when the video's first frame was taken, 2026-05-04T08:15:00.5Z",
     )
     group.add_argument(
         "--camera-offset-s",
         type=float,
         metavar="S",
-        help="the camera's clock minus the track's, s (default: 0)",
+        help="the camera's clock minus the track's, s; needed where neither --camera-start nor the track tells it",
     )
     group.add_argument(
         "--camera-offset-uncertainty-s",
@@ -56,6 +49,46 @@ def add_zone_options(group: argparse._ArgumentGroup) -> None:
         metavar="S",
         help="how wrong that may be to either side, s (default: 0.1 with --camera-start, else 1)",
     )
+    add_camera_options(group)
+    add_track_options(group)
+    group.add_argument(
+        "--unsigned-zones", action="store_true", help="loosens: take a list that is not signed"
+    )
+
+
+def add_camera_options(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
+    """Which camera it was and what it sees."""
+    group.add_argument(
+        "--camera",
+        action="append",
+        default=[],
+        metavar="NAME[=PATTERN]",
+        help="camera that took the inputs, or those of this pattern (default: front; may be repeated)",
+    )
+    group.add_argument(
+        "--camera-view",
+        action="append",
+        default=[],
+        metavar="NAME=VIEW",
+        help="what a camera sees: METRES around, or YAW,FIELD_OF_VIEW,RANGE (degrees off the nose, degrees, m)",
+    )
+
+
+def add_track_options(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
+    """A track and what may be loosened of it."""
+    group.add_argument(
+        "--track",
+        type=Path,
+        metavar="FILE",
+        help="where the vehicle was: GPX, NMEA, CSV, JSON Lines, or the MP4 of an action camera",
+    )
+    group.add_argument(
+        "--track-columns", metavar="LIST", help="of a table: time=utc_ms,unit=ms,lat=lat,lon=lon"
+    )
+    group.add_argument(
+        "--track-datum", choices=DATUMS, help="of the track's positions (default: wgs84; never guessed)"
+    )
+    group.add_argument("--track-date", metavar="YYYY-MM-DD", help="UTC date of an NMEA log without one")
     group.add_argument(
         "--track-accuracy-m", type=float, metavar="M", help="loosens: 68 %% radius of fixes that carry none"
     )
@@ -64,9 +97,6 @@ def add_zone_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--top-speed-mps", type=float, metavar="V", help="the fastest that it can have gone in such a gap"
-    )
-    group.add_argument(
-        "--unsigned-zones", action="store_true", help="loosens: take a list that is not signed"
     )
 
 
@@ -86,7 +116,21 @@ def add_zones_command(zones: argparse.ArgumentParser) -> None:
     _add_list(preview)
     preview.add_argument("output", type=Path, metavar="OUTPUT", help="HTML file, readable by its owner alone")
     preview.add_argument(
-        "--margin-m", type=float, default=0.0, metavar="M", help="margin drawn round each zone"
+        "--margin-m",
+        type=float,
+        metavar="M",
+        help="margin drawn round each zone (default: that of the track, or 0)",
+    )
+    add_track_options(preview)
+    preview.add_argument(
+        "--view", metavar="VIEW", help="what the camera sees: METRES, or YAW,FIELD_OF_VIEW,RANGE"
+    )
+    preview.add_argument(
+        "--clock-uncertainty-s",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="how wrong the camera's clock may be, s (default: 1)",
     )
     _add_sign(
         actions.add_parser("sign", help="sign the next version of a list, or add signatures to the last one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from anonymize.errors import AnonymizeError, UsageError
@@ -42,10 +43,38 @@ def _convert(options: argparse.Namespace) -> str:
 
 
 def _preview(options: argparse.Namespace) -> str:
+    from anonymize.cli.cameras_in_use import stated_view
+    from anonymize.cli.tracks import archive_options, usable_track
     from anonymize.zones import commands
+    from anonymize.zones.views import CameraView
 
     _refuse_existing(options.output)
-    return commands.preview(options.list, options.output, margin_m=options.margin_m, datum=options.datum)
+    if options.track is None:
+        for name in (
+            "track_columns",
+            "track_date",
+            "track_datum",
+            "track_accuracy_m",
+            "max_gap_s",
+            "top_speed_mps",
+            "view",
+        ):
+            if getattr(options, name) is not None:
+                raise UsageError(f"--{name.replace('_', '-')} is of no use without --track FILE")
+        return commands.preview(options.list, options.output, margin_m=options.margin_m, datum=options.datum)
+    view = stated_view("--view", options.view) if options.view else CameraView()
+    options.unsigned_zones = True  # it is the list's own maker who looks
+    archive = archive_options(options)
+    track = usable_track(options, archive).track
+    return commands.preview(
+        options.list,
+        options.output,
+        margin_m=options.margin_m,
+        fixes=track.fixes,
+        archive=archive,
+        view=replace(view, clock_uncertainty_s=options.clock_uncertainty_s + track.time_uncertainty_s),
+        datum=options.datum,
+    )
 
 
 def _sign(options: argparse.Namespace) -> str:

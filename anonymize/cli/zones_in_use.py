@@ -7,31 +7,33 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from anonymize.errors import AnonymizeError, MediaError, TrackError, UsageError
+from anonymize.cli.cameras_in_use import STATED_S, WHOLE_SECOND_S, CamerasInUse, cameras_in_use
+from anonymize.cli.inputs import Job
+from anonymize.cli.tracks import TrackInUse, archive_options, usable_track
+from anonymize.configuration import Configuration
+from anonymize.errors import AnonymizeError, MediaError, UsageError
 
 if TYPE_CHECKING:
     from anonymize.frames import CapturedFrame
-    from anonymize.zones.fixes import Fix
     from anonymize.zones.rules import ArchiveOptions, ZonesInForce
     from anonymize.zones.zone_gate import ZoneGate
 
-WHOLE_SECOND_S: Final = 1.0  # containers and EXIF count whole seconds
-STATED_S: Final = 0.1
 _NEED_ZONES: Final = (
-    "zones_root", "zones_state", "zones_datum", "track", "track_columns", "track_date", "gap", "camera_start",
-    "camera_offset_s", "camera_offset_uncertainty_s", "track_accuracy_m", "max_gap_s", "top_speed_mps",
-    "unsigned_zones",
+    "zones_root", "zones_state", "zones_datum", "track", "track_columns", "track_date", "track_datum", "gap",
+    "camera_start", "camera_offset_s", "camera_offset_uncertainty_s", "track_accuracy_m", "max_gap_s", "top_speed_mps",
+    "unsigned_zones", "camera", "camera_view",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ZonesInUse:
-    """A zone list, a track and a camera's clock, for one run.
+    """A zone list, a track and the cameras' clocks, for one run.
 
     Attributes
     ----------
@@ -40,6 +42,8 @@ class ZonesInUse:
         Zones in the list.
     version : int or None
         Of a signed list.
+    track : TrackInUse
+    cameras : CamerasInUse
     warnings : tuple of str
     exceptions : tuple of str
         What was loosened by hand.
@@ -48,40 +52,45 @@ class ZonesInUse:
     zones: ZonesInForce
     count: int
     version: int | None
-    fixes: tuple[Fix, ...]
+    track: TrackInUse
     archive: ArchiveOptions
+    cameras: CamerasInUse
     warnings: tuple[str, ...]
     exceptions: tuple[str, ...]
     gap: Literal["cut", "black", "split"]
     camera_start_s: float | None
-    offset_s: float
-    uncertainty_s: float
 
     def gate(self) -> ZoneGate:
         """A gate that knows the whole track."""
-        from anonymize.zones.views import CameraView
         from anonymize.zones.zone_gate import ZoneGate
 
-        view = CameraView(clock_offset_s=self.offset_s, clock_uncertainty_s=self.uncertainty_s)
-        return ZoneGate.for_track(self.zones, self.fixes, self.archive, views={"front": view})
+        return ZoneGate.for_track(self.zones, self.track.track.fixes, self.archive, views=self.cameras.views)
 
-    def clock_of(self, reader: Any) -> Callable[[CapturedFrame], float]:
-        """UTC of a video's frames, s.
+    def clock_of(self, reader: Any, camera: str) -> Callable[[CapturedFrame], float]:
+        """UTC of a video's frames, s: as stated, else as its own telemetry says, else from its creation time.
 
         Raises
         ------
         MediaError
-            The file has no creation time, and none was given.
+            Nobody said how the camera's clock stands to the track's, or the file has no creation time.
         """
-        facts = reader.facts
+        facts, film_start_s = reader.facts, self.track.track.film_start_s
         if self.camera_start_s is not None:
             start_s, first = self.camera_start_s, facts.first_pts
+        elif film_start_s is not None and self.track.film == reader.identity:
+            start_s, first = film_start_s, 0
+        elif facts.creation_time is None:
+            raise MediaError(
+                f"{reader.path}: says nothing of when it was taken; with --zones wanted "
+                "--camera-start, UTC of its first frame, such as 2026-05-04T08:15:00.5Z"
+            )
+        elif camera not in self.cameras.clock_stated:
+            raise MediaError(
+                f"{reader.path}: many cameras write local time or the end of the recording as creation time; with "
+                "--zones wanted --camera-start, UTC of the first frame, or --camera-offset-s, the camera's clock "
+                "minus the track's (0 where the creation time is UTC and that of the first frame)"
+            )
         else:
-            if facts.creation_time is None:
-                raise MediaError(
-                    f"{reader.path}: says nothing of when it was taken; with --zones wanted "
-                    "--camera-start, UTC of its first frame, such as 2026-05-04T08:15:00.5Z"
-                )
             start_s, first = datetime.fromisoformat(facts.creation_time).timestamp(), 0
         return lambda frame: start_s + float((frame.pts - first) * frame.time_base)
 
@@ -94,8 +103,10 @@ class ZonesInUse:
         )
 
 
-def zones_in_use(options: argparse.Namespace) -> ZonesInUse | None:
-    """What the options say; None without zones.
+def zones_in_use(
+    options: argparse.Namespace, configuration: Configuration, jobs: Sequence[Job]
+) -> ZonesInUse | None:
+    """What the options and the configuration say; None without zones.
 
     Raises
     ------
@@ -106,39 +117,57 @@ def zones_in_use(options: argparse.Namespace) -> ZonesInUse | None:
     ZoneListError
         The list is refused.
     """
+    options = with_configuration(options, configuration)
     if options.zones is None:
         if options.zones_required:
             raise UsageError("zones are required and no list is given; wanted --zones LIST")
         for name in _NEED_ZONES:
-            if getattr(options, name) not in (None, False):
+            if getattr(options, name) not in (None, False, []):
                 raise UsageError(f"--{name.replace('_', '-')} is of no use without --zones LIST")
         return None
     if options.track is None:
         raise UsageError("--zones needs to know where the vehicle was; wanted --track FILE")
-    archive = _archive(options)
+    archive = archive_options(options)
     camera_start_s = None if options.camera_start is None else _instant_s(options.camera_start)
-    offset_s, uncertainty_s, clock_exceptions = _clock(options, camera_start_s)
+    if camera_start_s is not None and len(jobs) > 1:
+        raise UsageError(f"--camera-start is of one video, and there are {len(jobs)} inputs; run them apart")
     zones, count, version, warnings = _list_in_force(options)
-    fixes = _usable_fixes(options, archive)
+    track = usable_track(options, archive)
+    # the film's own positions and its frames lie in the same packets: the error of their time counts once
+    own_clock = camera_start_s is None and all(is_film_of(track, job.source) for job in jobs)
+    least_s = 0.0 if own_clock else WHOLE_SECOND_S if camera_start_s is None else STATED_S
+    cameras = cameras_in_use(options, configuration, least_s=least_s, track_s=track.track.time_uncertainty_s)
+    used = {cameras.camera_of(job.source) for job in jobs}
+    by_hand = [] if camera_start_s is None else ["when the video was taken was stated by hand"]
     return ZonesInUse(
-        zones=zones, count=count, version=version, fixes=fixes, archive=archive, warnings=warnings,
-        exceptions=(*archive.exceptions(), *clock_exceptions), gap=options.gap or "cut",
-        camera_start_s=camera_start_s, offset_s=offset_s, uncertainty_s=uncertainty_s,
+        zones=zones, count=count, version=version, track=track, archive=archive, cameras=cameras,
+        warnings=warnings, exceptions=(*archive.exceptions(), *by_hand, *cameras.exceptions(used)),
+        gap=options.gap or "cut", camera_start_s=camera_start_s,
     )  # fmt: skip
 
 
-def _archive(options: argparse.Namespace) -> ArchiveOptions:
-    from anonymize.zones.rules import ArchiveOptions
+def with_configuration(options: argparse.Namespace, configuration: Configuration) -> argparse.Namespace:
+    """The options, and where they say nothing what `[zones]` says; a list of their own comes with all of its own."""
+    filled, part = argparse.Namespace(**vars(options)), configuration.zones
+    filled.zones_required |= part.required
+    if filled.zones is None and part.list is not None:
+        filled.zones = part.list
+        filled.zones_root = filled.zones_root or part.root
+        filled.zones_state = filled.zones_state or part.state
+        filled.zones_datum = filled.zones_datum or part.datum
+    if filled.zones is not None:
+        filled.gap = filled.gap or part.gap
+    return filled
 
-    if options.top_speed_mps is not None and options.max_gap_s is None:
-        raise UsageError("--top-speed-mps belongs to --max-gap-s")
-    speed = {} if options.top_speed_mps is None else {"top_speed_mps": options.top_speed_mps}
-    return ArchiveOptions(
-        track_accuracy_m=options.track_accuracy_m,
-        max_gap_s=options.max_gap_s,
-        unsigned_zones=options.unsigned_zones,
-        **speed,
-    )
+
+def is_film_of(track: TrackInUse, source: Path) -> bool:
+    """Whether the track came in this very file."""
+    from anonymize.media.output import FileIdentity
+
+    try:
+        return track.film is not None and FileIdentity.of(source.stat()) == track.film
+    except OSError:
+        return False
 
 
 def _instant_s(words: str) -> float:
@@ -151,25 +180,6 @@ def _instant_s(words: str) -> float:
             f"--camera-start is {words!r}; wanted a time with its zone, as 2026-05-04T08:15:00.5Z"
         )
     return instant.timestamp()
-
-
-def _clock(options: argparse.Namespace, camera_start_s: float | None) -> tuple[float, float, list[str]]:
-    from anonymize.zones.views import CameraView
-
-    least_s = STATED_S if camera_start_s is not None else WHOLE_SECOND_S
-    given_s = options.camera_offset_uncertainty_s
-    view = CameraView(
-        clock_offset_s=options.camera_offset_s or 0.0,
-        clock_uncertainty_s=least_s if given_s is None else given_s,
-    )
-    lines = []
-    if camera_start_s is not None:
-        lines.append("when the video was taken was stated by hand")
-    if options.camera_offset_s is not None:
-        lines.append("the camera's clock was set against the track's by hand")
-    if view.clock_uncertainty_s < least_s:
-        lines.append(f"the camera's clock is taken as right to {view.clock_uncertainty_s:g} s")
-    return view.clock_offset_s, view.clock_uncertainty_s, lines
 
 
 def _list_in_force(options: argparse.Namespace) -> tuple[ZonesInForce, int, int | None, tuple[str, ...]]:
@@ -218,22 +228,3 @@ def _signed_list(options: argparse.Namespace) -> tuple[ZonesInForce, int, int | 
     degraded = signed.is_degraded(time.time())
     warnings = ("the zone list is past its expiry: still enforced, a newer one is due",) if degraded else ()
     return signed_in_force(signed), len(signed.zone_list), signed.version, warnings
-
-
-def _usable_fixes(options: argparse.Namespace, archive: ArchiveOptions) -> tuple[Fix, ...]:
-    from anonymize.zones.feeds import read_track
-    from anonymize.zones.track_check import check_track
-
-    try:
-        first_date = date.fromisoformat(options.track_date) if options.track_date else None
-    except ValueError:
-        raise UsageError(f"--track-date is {options.track_date!r}; wanted YYYY-MM-DD") from None
-    track = read_track(options.track, columns=options.track_columns, first_date=first_date)
-    check = check_track(track.fixes, archive)
-    if not check.usable:
-        lines = list(check.lines)
-        if track.counts.undated and first_date is None:
-            lines.append(f"{track.counts.undated} positions have no date; --track-date would give them one")
-        why = "\n  ".join(lines or ["it is too short: 3 s at both ends are always lost"])
-        raise TrackError(f"{options.track}: lets nothing be kept, nothing is written:\n  {why}")
-    return track.fixes

@@ -15,10 +15,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from anonymize.errors import UsageError
+from anonymize.zones.drafts import MOST_MARGIN_M
+from anonymize.zones.drive import drive_of, usual_margin_m
+from anonymize.zones.fixes import Fix
 from anonymize.zones.geometry import zone_area_km2
 from anonymize.zones.lists import load_zones
 from anonymize.zones.preview import preview_html
+from anonymize.zones.rules import ArchiveOptions
 from anonymize.zones.shapes import Polygon, ZoneList
+from anonymize.zones.views import CameraView
 from anonymize.zones.writing import written
 
 MOST_LINES = 20  # of one kind in a report
@@ -161,20 +166,39 @@ def preview(
     path: str | Path,
     output: str | Path,
     *,
-    margin_m: float = 0.0,
-    drive: Sequence[tuple[float, float, bool]] = (),
+    margin_m: float | None = None,
+    fixes: Sequence[Fix] = (),
+    archive: ArchiveOptions | None = None,
+    view: CameraView | None = None,
     datum: str | None = None,
 ) -> str:
-    """Write a page with a map of the zones, margins and a drive (longitude, latitude, kept), for its owner alone.
+    """Write a page with a map of the zones and their margins, for its owner alone.
+
+    Parameters
+    ----------
+    margin_m : float or None
+        Drawn round each zone, m; None takes that of the drive, or 0 without one.
+    fixes : sequence of Fix
+        A drive, drawn with what would be kept of it under `archive` by a camera of this `view`.
 
     Raises
     ------
     ZoneListError
         The list is refused.
+    UsageError
+        The margin is no length.
     """
+    archive, view = archive or ArchiveOptions(unsigned_zones=True), view or CameraView()
+    if margin_m is not None and not 0.0 <= margin_m <= MOST_MARGIN_M:
+        raise UsageError(f"the margin is {margin_m} m; wanted 0 to {MOST_MARGIN_M:g}")
     zone_list = load_zones(path, datum=datum)
+    drive = drive_of(zone_list, fixes, archive, view) if fixes else []
+    if margin_m is None:
+        margin_m = usual_margin_m(fixes, archive, view) if fixes else 0.0
     _write_private(output, preview_html(zone_list, margin_m=margin_m, drive=drive))
-    return f"map of {len(zone_list)} zones written; it is as secret as the list\n"
+    kept = sum(keep for _, _, keep in drive)
+    of_drive = f", and of a drive: {kept} of {len(drive)} positions kept" if fixes else ""
+    return f"map of {len(zone_list)} zones{of_drive}; it is as secret as the list\n"
 
 
 def _expiry(zone_list: ZoneList) -> str:

@@ -60,6 +60,9 @@ class _Judged:
     free_from_s: float  # frames of this leg before this time are dropped as leaving
 
 
+_FORGOTTEN: Final = _Judged(None, True, None, math.inf)  # it may have been inside
+
+
 @dataclass(frozen=True, slots=True)
 class _Span:
     """The time of a frame or group in the time of the fixes, clock uncertainty included."""
@@ -110,8 +113,6 @@ class Decider:
 
     def forget_before(self, time_s: float) -> None:
         """Forget legs that ended before `time_s` (UTC, s); frames of that time are dropped from now on."""
-        for sight in self._judged:
-            self._judge(sight)  # whether the vehicle counts as inside rests on the legs that go
         count = self._legs.forget_before(time_s)
         for judged in self._judged.values():
             del judged[:count]
@@ -231,8 +232,9 @@ class Decider:
         """All legs as this view sees them; judged when first asked for."""
         judged = self._judged.setdefault(sight, [])
         view = CameraView(view_m=sight[0], wedge=sight[1])
+        before = _FORGOTTEN if self._legs.forgot else None
         for leg in self._legs.legs[len(judged) :]:
-            judged.append(self._judge_leg(leg, view, judged[-1] if judged else None))
+            judged.append(self._judge_leg(leg, view, judged[-1] if judged else before))
         return judged
 
     def _judge_leg(self, leg: Leg, view: CameraView, before: _Judged | None) -> _Judged:

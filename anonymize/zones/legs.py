@@ -22,8 +22,10 @@ from anonymize.zones.fixes import (
 )
 from anonymize.zones.rules import GateRules
 
-AHEAD_S: Final = 1.0  # a fix later than its arrival by more than this says that a clock jumped
-STALE_S: Final = 10.0  # one so much older than its arrival likewise
+# A fix that is later than its arrival by more than this, or older by so much more than the feed's latency, says that a
+# clock stepped. With the bounds for frames (`zone_gate`) no step goes unseen that is longer than the scrub of 3 s.
+AHEAD_S: Final = 1.0
+LATE_S: Final = 1.0
 
 
 @dataclass(slots=True, repr=False, eq=False)
@@ -47,6 +49,7 @@ class Legs:
         self._rules = rules
         self.legs: list[Leg] = []
         self.end_times_s: list[float] = []
+        self.forgot = False  # earlier legs were forgotten: nobody knows any more where they led
         self.break_reason: FineReason | None = None  # the chain is broken behind its last fix
         self._broken_until_s = -math.inf  # latest time that a fix which is not believed was of
         self._frozen_since_s: float | None = None
@@ -96,6 +99,7 @@ class Legs:
             return 0
         del self.legs[:count], self.end_times_s[:count]
         self._tainted_from = None
+        self.forgot = True
         return count
 
     def _append(self, leg: Leg) -> None:
@@ -107,7 +111,7 @@ class Legs:
 
     def _fault_of_time(self, fix: Fix, now_s: float) -> FineReason | None:
         # asked so that a NaN of the clock is a fault
-        arrived_in_time = now_s - STALE_S - self._rules.feed_latency_s <= fix.time_s <= now_s + AHEAD_S
+        arrived_in_time = now_s - LATE_S - self._rules.feed_latency_s <= fix.time_s <= now_s + AHEAD_S
         goes_on = not self.legs or fix.time_s > self.newest_s
         return None if arrived_in_time and goes_on else FineReason.TIME
 

@@ -80,7 +80,7 @@ def preview_html(
     from shapely.geometry import Polygon as Area
 
     frame = _frame(zone_list, drive)
-    zones = zone_list.zones[:MOST_ZONES]
+    zones = _nearest(zone_list, frame) if drive else zone_list.zones[:MOST_ZONES]
     drawn, corners = [], []
     for zone in zones:
         rings = [[frame.metres(ring) for ring in _rings(shape)] for shape in zone.shapes]
@@ -93,7 +93,7 @@ def preview_html(
         drawn += [_grown(union, wide_m, "margin"), _grown(union, wide_m + secret_m, "margin secret")]
         corners.append(np.array(union.buffer(wide_m + secret_m).bounds))
     drawn += _drawn_drive(frame, drive, corners)
-    boxes = np.array(corners)
+    boxes = np.array(corners[-1:] if drive else corners)  # with a drive that is what is looked at; scroll out
     west, north = boxes[:, :2].min(axis=0)
     east, south = boxes[:, 2:].max(axis=0)
     around_m = 0.05 * max(east - west, south - north, 100.0)
@@ -108,6 +108,21 @@ def preview_html(
         margin=margin_m,
         bar=bar_m,
     )
+
+
+def _nearest(zone_list: ZoneList, frame: _Frame) -> Sequence[Zone]:
+    """As many as are drawn, those nearest to the middle of the drive."""
+
+    def distance_m(zone: Zone) -> float:
+        shape = zone.shapes[0]
+        corner = (
+            shape.rings[0][:1] if isinstance(shape, Polygon) else np.array([[shape.lon_deg, shape.lat_deg]])
+        )
+        return float(np.hypot(*frame.metres(corner)[0]))
+
+    if len(zone_list) <= MOST_ZONES:
+        return zone_list.zones
+    return sorted(zone_list.zones, key=distance_m)[:MOST_ZONES]
 
 
 def _rings(shape: Any) -> list[Positions]:
@@ -158,7 +173,7 @@ def _title(zone: Zone) -> str:
 
 
 def _summary(zone_list: ZoneList, drawn: int) -> str:
-    more = f" Only the first {drawn} are drawn." if drawn < len(zone_list) else ""
+    more = f" Only {drawn} of them are drawn." if drawn < len(zone_list) else ""
     return html.escape(
         f"{zone_list.name or 'Zone list'}: {len(zone_list)} zones, {len(zone_list.repairs)} repairs.{more}"
     )

@@ -15,7 +15,7 @@ SCRUB_S: Final = 3.0  # GEOFENCE.md
 LEAVE_AFTER_S: Final = 3.0  # GEOFENCE.md
 LEAVE_MARGIN_M: Final = 20.0  # GEOFENCE.md
 WINDOW_UNCERTAINTY_S: Final = 60.0  # GEOFENCE.md "Time windows": clock error by which they are widened
-BUILT_AT_S: Final = 1_793_491_200.0  # 2026-11-01 00:00 UTC, set at each release: no clock can be earlier
+BUILT_AT_S: Final = 1_793_491_200.0  # 2026-11-01 00:00 UTC; `check repository` says when to set it anew
 
 LonLat = tuple[float, float]
 

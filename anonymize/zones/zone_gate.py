@@ -16,6 +16,7 @@ from anonymize.zones.day_counts import DayCounts
 from anonymize.zones.decide import Answer, Decider
 from anonymize.zones.fixes import FineReason, Fix
 from anonymize.zones.hold import Group, GroupEncoder, Hold, ReleasedGroup, own
+from anonymize.zones.legs import LATE_S
 from anonymize.zones.rules import SCRUB_S, ArchiveOptions, GateRules, ZonesInForce
 from anonymize.zones.views import CameraView
 
@@ -24,9 +25,9 @@ Outcome = ReleasedFrame | Dropped
 HOLD_BYTES: Final = 1 << 29  # 5 s of raw 1080p NV12 at 30 frames/s is 467 MB; encoded some 45
 GROUP_S: Final = 1.0  # SAFETY 3: the longest group live
 REMEMBER_S: Final = 60.0  # of fixes: much more than any frame may be late
-FRAME_LATE_S: Final = (
-    10.0  # a live frame stamped longer ago, or ahead, comes from a camera with a wrong clock
-)
+# A live frame stamped longer ago, or ahead, comes from a camera whose clock is wrong. Beyond what a fix may be late
+# (2 s) or early (1 s) this leaves 3 s by which a frame and a fix can be apart unseen: the scrub.
+FRAME_LATE_S: Final = 2.0
 FRAME_AHEAD_S: Final = 1.0
 
 
@@ -79,6 +80,11 @@ class ZoneGate:
             )
         if rules.scrub_s < SCRUB_S or rules.not_before_s is None:
             raise UsageError(f"live zones scrub at least {SCRUB_S:g} s and know when they were built")
+        if rules.scrub_s < rules.feed_latency_s + LATE_S + FRAME_AHEAD_S:
+            raise UsageError(
+                f"a feed late by up to {rules.feed_latency_s:g} s hides steps of a clock; wanted scrub_s of at least "
+                f"{rules.feed_latency_s + LATE_S + FRAME_AHEAD_S:g} s"
+            )
         if not 0.0 <= group_s <= GROUP_S or hold_bytes < 1:
             raise UsageError(f"group_s is 0 to {GROUP_S:g} s, hold_bytes at least 1")
         self.withheld = DayCounts()

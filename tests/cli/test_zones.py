@@ -25,6 +25,7 @@ WIDTH, HEIGHT = 320, 192
 # A zone of 20 m at 800 m: 20 s into the drive. Margin: 2.46 x 5 m + 1 + 10 + 150 m of view.
 ZONE_M, RADIUS_M = 800.0, 20.0
 TOUCHED_S = (20.0 - 193.3 / SPEED_MPS, 20.0 + 193.3 / SPEED_MPS)
+CLOCK = ["the clock of camera front was set against the track's by hand"]
 TIME = datetime.fromtimestamp(T0_S, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -83,7 +84,16 @@ def write_track(path: Path, lon_deg: float = LON_DEG, *, accuracy: bool = True, 
 def drive(tmp_path) -> list[str]:
     """The options of a usable list and track."""
     zones, track = write_list(tmp_path / "zones.geojson"), write_track(tmp_path / "drive.csv")
-    return ["--zones", str(zones), "--track", str(track), "--unsigned-zones", "--fast"]
+    return [
+        "--zones",
+        str(zones),
+        "--track",
+        str(track),
+        "--unsigned-zones",
+        "--fast",
+        "--camera-offset-s",
+        "0",
+    ]
 
 
 def run(capsys, *words: object) -> tuple[int, dict[str, Any], str]:
@@ -189,7 +199,7 @@ def test_zones_and_track_moved_together_change_no_byte(clip, tmp_path, capsys, g
         track = write_track(secrets / "drive.csv", lon_deg)
         code, said, err = run(
             capsys, clip, "-o", folder / "out.mp4", "--zones", zones, "--track", track, "--unsigned-zones",
-            "--fast", "--gap", gap, "--detections", folder / "boxes.jsonl", "--quiet",
+            "--fast", "--camera-offset-s", "0", "--gap", gap, "--detections", folder / "boxes.jsonl", "--quiet",
         )  # fmt: skip
         assert code == 0
         assert said["zones"]["frames_withheld"] > 20
@@ -247,14 +257,23 @@ def test_a_video_that_says_no_time_needs_its_start(clip, drive, tmp_path, capsys
     code, said, _ = run(capsys, silent, "-o", tmp_path / "out.mp4", *drive)
     assert code == 1
     assert "--camera-start" in said["inputs"][0]["error"]
-    code, said, _ = run(capsys, silent, "-o", tmp_path / "out.mp4", *drive, "--camera-start", TIME)
+    code, said, _ = run(capsys, silent, "-o", tmp_path / "out.mp4", *drive[:6], "--camera-start", TIME)
     assert code == 0
     assert "when the video was taken was stated by hand" in said["exceptions"]
     elsewhere = ["--camera-start", "2001-01-01T00:00:00+01:00"]
-    code, said, _ = run(capsys, silent, "-o", tmp_path / "other.mp4", *drive, *elsewhere)
+    code, said, _ = run(capsys, silent, "-o", tmp_path / "other.mp4", *drive[:6], *elsewhere)
     assert code == 1
     assert "none of its frames may be kept" in said["inputs"][0]["error"]
     assert not (tmp_path / "other.mp4").exists()
+
+
+def test_a_creation_time_that_nobody_vouches_for_is_refused(clip, drive, tmp_path, capsys):
+    """Many cameras write local time as UTC: on a track of a whole day it would be read as another place."""
+    code, said, _ = run(capsys, clip, "-o", tmp_path / "out.mp4", *drive[:6])
+    assert code == 1
+    assert "--camera-offset-s" in said["inputs"][0]["error"]
+    assert "local time" in said["inputs"][0]["error"]
+    assert not (tmp_path / "out.mp4").exists()
 
 
 @pytest.mark.parametrize(
@@ -310,11 +329,13 @@ def test_a_signed_list(clip, drive, tmp_path, capsys):
         "--track",
         drive[3],
         "--fast",
+        "--camera-offset-s",
+        "0",
     ]
     state = ["--zones-state", tmp_path / "state"]
     code, said, _ = run(capsys, clip, "-o", tmp_path / "out.mp4", *signed, *state)
     assert code == 0
-    assert (said["zones"]["signed"], said["zones"]["version"], said["exceptions"]) == (True, 1, [])
+    assert (said["zones"]["signed"], said["zones"]["version"], said["exceptions"]) == (True, 1, CLOCK)
     assert said["zones"]["frames_withheld"] > 20
     (content,) = (folder / "zones").iterdir()
     content.write_bytes(content.read_bytes().replace(b"Point", b"point"))

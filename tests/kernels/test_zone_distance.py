@@ -256,3 +256,37 @@ def test_corners_level_with_the_car(north_m):
     for east_m, wanted in [(0.0, True), (150.0, True), (-150.0, True), (260.0, False), (-260.0, False)]:
         place = offset(10.0, 50.0, east_m, 0.0)
         assert measured(diamond, place, place, 20.0) == (math.inf, wanted)
+
+
+@pytest.mark.parametrize(("lon", "lat"), [(179.7, 0.3), (180.0, 0.0), (-179.9, -0.1)])
+def test_nearly_opposite_is_far_away_and_never_unknown(lon, lat):
+    """Vincenty's series does not settle there."""
+    assert kernel.geodesic_m(0.0, 0.0, lon, lat) == pytest.approx(2e7, rel=0.003)
+
+
+def test_at_a_pole_every_longitude_is_the_same_place():
+    for lat in (90.0, -90.0):
+        assert kernel.geodesic_m(0.0, lat, 180.0, lat) == pytest.approx(0.0, abs=1e-6)
+    assert kernel.geodesic_m(10.0, 20.0, 10.0, 20.0) == 0.0
+    assert kernel.geodesic_m(0.0, 90.0, 0.0, -90.0) == pytest.approx(20_003_931.5, abs=1.0)
+
+
+@pytest.mark.parametrize("closest_m", [50_095.0, 50_105.0])
+@pytest.mark.parametrize(
+    "ends_m", [(-3_000.0, 1_100.0), (-1_100.0, 3_000.0), (-2_000.0, 2_000.0), (-4_000.0, 1_100.0)]
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_path_that_only_its_middle_brings_near_a_big_circle(closest_m, ends_m, turned):
+    """50 km round (0, 0), 100 m of margin: a path along a meridian whose ends are farther than 50,100 m."""
+    lon = closest_m / 111_319.491
+    first, last = (end / 110_574.27 for end in (ends_m[::-1] if turned else ends_m))
+    assert all(math.hypot(closest_m, end) > 50_101.0 for end in ends_m)
+    assert kernel.near_circle(0.0, 0.0, 50_000.0, lon, first, lon, last, 100.0) is (closest_m < 50_100.0)
+    assert kernel.near_circle(0.0, 0.0, 50_000.0, -lon, first, -lon, last, 100.0) is (closest_m < 50_100.0)
+
+
+@pytest.mark.parametrize(("centre", "place"), [(179.9999, -179.9999), (-179.9999, 179.9999)])
+def test_a_small_circle_over_the_180th_meridian(centre, place):
+    """22.3 m apart at the equator."""
+    for margin_m, near in ((13.0, True), (11.0, False)):
+        assert kernel.near_circle(centre, 0.0, 10.0, place, 0.0, place, 0.0, margin_m) is near

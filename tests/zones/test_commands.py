@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 
 import numpy as np
@@ -16,9 +17,11 @@ from anonymize.errors import UsageError
 from anonymize.zones import commands
 from anonymize.zones.authority import new_key
 from anonymize.zones.errors import ZoneListError, ZoneTrustError
+from anonymize.zones.fixes import Fix
 from anonymize.zones.geometry import signed_distance_m
 from anonymize.zones.lists import load_zones, parse_zones
 from anonymize.zones.preview import preview_html
+from anonymize.zones.views import CameraView
 from anonymize.zones.writing import written
 
 SQUARE = [[116.39, 39.91], [116.4, 39.91], [116.4, 39.918], [116.39, 39.918], [116.39, 39.91]]
@@ -188,17 +191,50 @@ def test_verify_tells_an_expired_list(listed, tmp_path):
 
 
 def test_preview_is_one_page_that_says_secret(listed, tmp_path):
-    drive = [(116.38 + 0.001 * k, 39.914, k < 8 or k > 22) for k in range(30)]
-    said = commands.preview(listed, tmp_path / "map.html", margin_m=150.0, drive=drive)
+    """A drive of 26 m/s through the first zone on a Saturday: the ends are kept, the middle is not."""
+    fixes = [Fix(116.36 + 0.0003 * k, 39.914, 4.0, 1_800_122_400.0 + k) for k in range(234)]
+    said = commands.preview(listed, tmp_path / "map.html", fixes=fixes, view=CameraView(50.0))
     assert "as secret as the list" in said
+    kept, of = map(int, re.search(r"(\d+) of (\d+) positions kept", said).groups())
+    assert of == 234
+    # the zone is 33 steps long; margin 2.46 x 5 + 11 + 50 + 25 m of its own, 3 s and hysteresis, both ends 3 s
+    assert 234 - 33 - 2 * 4 - 16 - 8 <= kept <= 234 - 33 - 2 * 4 - 6 - 6
     page = (tmp_path / "map.html").read_text()
     assert (tmp_path / "map.html").stat().st_mode & 0o777 == 0o600
     assert "Secret" in page
     assert "http" not in page.replace('charset="utf-8"', "")
     assert "<b>army" not in page
     assert "&lt;b&gt;army" in page
+    assert "73.3 m and the zone's own" in page
     assert page.count('class="zone"') == 2
     assert page.count('class="kept"') == 2
+
+
+def test_of_a_long_list_the_zones_near_the_drive_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("anonymize.zones.preview.MOST_ZONES", 3)
+    features = [
+        {
+            "type": "Feature",
+            "id": f"zone{k}",
+            "properties": {"radius_m": 50},
+            "geometry": {"type": "Point", "coordinates": [11.0 + 0.1 * k, 48.0]},
+        }
+        for k in range(9)
+    ]
+    zone_list = parse_zones(json.dumps({"type": "FeatureCollection", "features": features}).encode())
+    assert sorted(re.findall(r"zone\d", preview_html(zone_list))) == ["zone0", "zone1", "zone2"]
+    page = preview_html(zone_list, drive=[(11.5, 48.0, True), (11.501, 48.0, True)])
+    assert sorted(re.findall(r"zone\d", page)) == ["zone4", "zone5", "zone6"]
+    assert "Only 3 of them" in page
+    # what is looked at first is the drive, 75 m long
+    assert float(re.search(r'viewBox="\S+ \S+ (\S+) ', page)[1]) < 200.0
+
+
+@pytest.mark.parametrize("margin_m", [-1.0, math.nan, math.inf, 1e9])
+def test_a_margin_that_is_no_length_is_refused(listed, tmp_path, margin_m):
+    with pytest.raises(UsageError, match="margin"):
+        commands.preview(listed, tmp_path / "map.html", margin_m=margin_m)
+    assert not (tmp_path / "map.html").exists()
 
 
 def test_preview_of_odd_shapes():

@@ -203,7 +203,7 @@ def test_fixes_far_from_their_arrival_are_a_jump_of_a_clock():
     assert world.ask(11.5) == drop(FineReason.TIME)
 
 
-@pytest.mark.parametrize(("arrived_s", "kept"), [(9.99, False), (10.0, True), (22.0, True), (22.01, False)])
+@pytest.mark.parametrize(("arrived_s", "kept"), [(9.99, False), (10.0, True), (13.0, True), (13.01, False)])
 def test_how_far_a_fix_may_be_from_its_arrival(arrived_s, kept):
     world = World().stand(0, 10)
     world.decider.add_fix(fix(11), T0_S + arrived_s)
@@ -409,6 +409,35 @@ def test_what_was_forgotten_is_dropped_and_being_inside_is_not_forgotten():
     world.decider.forget_before(T0_S + 1e6)
     assert world.refuses(22.0) is FineReason.LEAVING
     World().decider.forget_before(T0_S)
+
+
+def test_where_the_way_was_forgotten_it_may_have_been_inside():
+    """A newer list, a late fix or another camera judge anew, and nobody knows any more that it was inside."""
+    world = World(Circle(0.0, 0.0, 10.0)).give(fix(0)).stand(1, 20, 45.0)
+    world.decider.forget_before(T0_S + 10.5)
+    assert world.ask(15.0) == drop(FineReason.LEAVING)
+    world.decider.replace_zones(world.zones)
+    assert world.ask(15.0) == drop(FineReason.LEAVING)
+    world.stand(21, 30, 90.0)
+    assert world.ask(26.0) == KEEP
+
+
+def test_a_gap_of_two_seconds_is_no_bridged_one():
+    world = World(Circle(0.0, MARGIN_M + 1.0, 0.001), rules=archive(max_gap_s=10.0))
+    world.give(*(fix(2 * k) for k in range(9)))
+    assert world.ask(7.0) == KEEP
+
+
+def test_a_frame_at_the_very_time_of_a_fix_lies_in_both_its_legs():
+    world = World(Circle(0.0, 0.0, 10.0)).stand(0, 10, 60.0).stand(11, 20, 0.0).stand(21, 30, 60.0)
+    for seconds in (10.0, 21.0):
+        assert world.ask(seconds).reason is FineReason.ZONE
+    assert world.ask(9.999).reason is FineReason.SCRUB
+    newest = World(Circle(0.0, 0.0, 10.0)).stand(0, 10)
+    assert newest.give(fix(11, accuracy_m=None)).ask(10.0).reason is FineReason.ZONE
+    broken = World().stand(0, 10).give(fix(11, accuracy_m=None))
+    assert broken.ask(10.0) == drop(FineReason.SCRUB)
+    assert broken.ask(10.001) == drop(FineReason.ACCURACY_MISSING)
 
 
 # options of archives

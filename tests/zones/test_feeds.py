@@ -19,8 +19,8 @@ from anonymize.zones.feeds import read_track
 from anonymize.zones.feeds.gpx import read_gpx
 from anonymize.zones.feeds.nmea import NmeaReader, read_nmea
 from anonymize.zones.feeds.table import TableColumns, read_table
-from anonymize.zones.feeds.track import radius_of_deviations_m, radius_of_hdop_m
-from anonymize.zones.fixes import FineReason, fault_of_fix, fault_of_step
+from anonymize.zones.feeds.track import Track, radius_of_deviations_m, radius_of_hdop_m
+from anonymize.zones.fixes import FineReason, Fix, fault_of_fix, fault_of_step
 
 ROAD = "time=utc_ms,unit=ms,lat=latitude,lon=longitude"
 
@@ -442,3 +442,19 @@ def test_logs_without_accuracy(gnss, name, columns, count, longest_gap_s):
     assert faults(track) == {FineReason.ACCURACY_MISSING: count}
     gaps_s = [b.time_s - a.time_s for a, b in zip(track.fixes, track.fixes[1:], strict=False)]
     assert max(gaps_s) == pytest.approx(longest_gap_s)
+
+
+def test_a_track_in_another_datum_is_moved_and_never_guessed():
+    from anonymize.zones.datum import wgs84_to_gcj02
+
+    lon, lat = wgs84_to_gcj02(116.4, 39.9)
+    fixes = (Fix(float(lon), float(lat), 3.0, 1.8e9), Fix(math.nan, math.nan, None, 1.8e9 + 1))
+    track = Track(fixes)
+    assert track.in_wgs84("wgs84") is track
+    assert Track(()).in_wgs84("gcj02").fixes == ()
+    moved, none = track.in_wgs84("gcj02").fixes
+    assert (moved.lon_deg, moved.lat_deg) == pytest.approx((116.4, 39.9), abs=1e-8)
+    assert (moved.accuracy_m, moved.time_s) == (3.0, 1.8e9)
+    assert math.isnan(none.lon_deg)
+    with pytest.raises(TrackError, match="outside the area where bd09"):
+        Track((Fix(11.0, 48.0, 3.0, 1.8e9),)).in_wgs84("bd09")

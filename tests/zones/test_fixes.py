@@ -134,3 +134,17 @@ def test_the_radius_is_at_least_five_metres_and_infinite_where_there_is_none():
 def test_no_place_in_the_repr():
     assert repr(at(116.395, 39.914)) == "<Fix>"
     assert "116" not in str([at(116.395, 39.914)])
+
+
+@pytest.mark.parametrize(("metres", "fault"), [(69.0, None), (72.0, FineReason.ODOMETRY)])
+def test_odometry_counts_by_the_second(metres, fault):
+    """In 1.5 s at 15 m/s by the wheels: at most 1.5 x 30 m and the accuracy of both ends, 24.6 m."""
+    earlier, later = fix(0, wheel_speed_mps=15.0), fix(1.5, metres, wheel_speed_mps=15.0)
+    assert fault_of_step(earlier, later) is fault
+
+
+@pytest.mark.parametrize(("metres", "fault"), [(13.5, None), (12.0, FineReason.ODOMETRY)])
+def test_standing_still_on_turning_wheels_counts_by_the_second(metres, fault):
+    """In 1.5 s at 40 m/s by the wheels: at least 1.5 x 25 m, less 24.6 m."""
+    earlier, later = fix(0, wheel_speed_mps=40.0), fix(1.5, metres, wheel_speed_mps=40.0)
+    assert fault_of_step(earlier, later) is fault

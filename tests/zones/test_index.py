@@ -73,7 +73,10 @@ def test_what_is_no_place_touches(odd):
         ((0.0, 0.0), (0.0, odd)),
     ]:
         assert touches(index, start, end)
-    assert touches(index, (0.0, 91.0))
+    for beyond in ((0.0, 91.0), (0.0, -91.0), (-181.0, 0.0), (181.0, 0.0)):
+        assert touches(index, beyond)
+        assert touches(index, beyond, (0.0, 0.0))
+        assert touches(index, (0.0, 0.0), beyond)
 
 
 @pytest.mark.parametrize("margin_m", [math.nan, math.inf, -1.0])
@@ -143,6 +146,40 @@ def test_at_the_poles():
     assert not touches(index, (45.0, -89.9), margin_m=1000.0)
 
 
+def test_a_circle_that_holds_the_pole_is_found_from_its_other_side():
+    """Centre 56 km from the pole, radius 100 km; a car 22 km beyond the pole."""
+    index = index_of(zone(1, Circle(0.0, 89.5, 100_000.0)), zone(2, box(0.0, 0.0, 0.1, 0.1)))
+    assert touches(index, (180.0, 89.8))
+    assert touches(index, (-100.0, 89.8))
+    assert not touches(index, (180.0, 89.5))
+
+
+def test_near_a_pole_zones_all_round_it_are_found():
+    """A zone 33 km from the pole, a car as far on its other side."""
+    index = index_of(zone(1, box(0.0, 89.7, 1.0, 89.71)), zone(2, box(0.0, 0.0, 0.1, 0.1)))
+    assert touches(index, (180.0, 89.7), margin_m=80_000.0)
+    assert not touches(index, (180.0, 89.7), margin_m=50_000.0)
+
+
+def test_far_south_boxes_grow_by_their_most_polar_side():
+    """A zone from 60 to 80 degrees south with a margin of its own of 50 km, a car 48 km east of its south end."""
+    far_south = box(0.0, -80.0, 1.0, -60.0)
+    index = index_of(zone(1, far_south, margin_m=50_000.0), zone(2, box(100.0, 0.0, 100.1, 0.1)))
+    assert touches(index, (1.0 + 48.0 / 19.4, -79.95))
+    assert not touches(index, (1.0 + 56.0 / 19.4, -79.95))
+
+
+def test_a_polygon_west_of_the_180th_meridian_is_met_from_its_east():
+    index = index_of(zone(1, box(179.99, 0.0, 180.0, 0.01)), zone(2, box(0.0, 0.0, 0.1, 0.1)))
+    assert touches(index, (-179.9995, 0.005), margin_m=60.0)
+    assert not touches(index, (-179.9995, 0.005), margin_m=50.0)
+
+
+def test_a_zone_of_which_one_part_is_empty_is_refused():
+    with pytest.raises(ZoneListError, match="no geometry"):
+        index_of(zone(1, Circle(11.0, 48.0, 5.0), Polygon(())))
+
+
 def test_long_paths_are_asked_about_in_pieces():
     """A gap of an archive: 800 km straight through, and past at 60 km."""
     index = index_of(zone(1, SQUARE))
@@ -208,6 +245,22 @@ def test_long_paths_in_every_direction():
     assert touches(index, (115.395, 38.914), (117.395, 40.914))
     assert not touches(index, (115.395, 40.0), (117.395, 40.914))
     assert index.touches((0.0, 0.0), (1.0, 0.0), margin_m=0.0, time_s=NOON) is False
+
+
+def test_long_paths_to_their_very_end_and_no_other_way():
+    index = index_of(zone(1, SQUARE))
+    assert touches(index, (115.395, 39.914), (116.391, 39.914))
+    assert touches(index, (117.395, 39.914), (116.399, 39.914))
+    assert not touches(index, (115.395, 39.914), (116.389, 39.914), margin_m=80.0)
+    # 22 km north of the zone, slantwise
+    assert not touches(index, (116.195, 39.914), (116.595, 40.314), margin_m=10_000.0)
+    assert not touches(index, (116.595, 40.314), (116.195, 39.914), margin_m=10_000.0)
+
+
+def test_a_path_over_the_180th_meridian_goes_the_short_way():
+    index = index_of(zone(1, box(-1.0, 4.0, 1.0, 6.0)))
+    assert not touches(index, (179.9, 5.0), (-179.9, 5.0))
+    assert not touches(index, (-179.9, 5.0), (179.9, 5.0))
 
 
 @pytest.mark.parametrize("place", [(180.0, 0.0), (-180.0, 0.0), (0.0, 90.0), (0.0, -90.0)])

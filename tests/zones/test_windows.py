@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from anonymize.zones.windows import Window, active, instant_s, limited_applicability, windows_of
@@ -95,6 +95,9 @@ def test_no_window_is_always(nothing):
     [
         {"day": ["SAT"], "startEvent": "SR", "endEvent": "SS"},
         {"day": ["SAT"], "startTime": "17:00:00Z", "endEvent": "EECT"},
+        {"day": ["SAT"], "startTime": "17:00:00Z", "endTime": "18:00:00Z", "endEvent": "SS"},
+        {"day": ["SAT"], "startTime": "17:00:00Z", "endTime": "18:00:00Z", "startEvent": "SR"},
+        {"day": ["SAT"], "startTime": "17:00:00Z", "endTime": "24:00:01Z"},
         {"day": ["SAT"], "startTime": "17:00:00Z"},
         {"day": ["SAT"], "startTime": "17:00:00", "endTime": "18:00:00"},
         {"day": ["SAT"], "startTime": "25:00:00Z", "endTime": "26:00:00Z"},
@@ -156,6 +159,8 @@ def test_a_long_uncertainty_meets_every_week():
 HOURS = st.integers(0, 23)
 
 
+@settings(deadline=None)
+@example(days={"MON"}, start=0, end=1, after_s=604_799.999_999_999_8)
 @given(
     st.sets(st.sampled_from(["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]), min_size=1),
     HOURS,
@@ -166,7 +171,9 @@ def test_never_less_than_minute_by_minute(days, start, end, after_s):
     """Whatever a plain look at the clock finds active is active here."""
     names = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
     windows = weekly(sorted(days), f"{start:02d}:00:00Z", f"{end:02d}:00:00Z")
-    time_s = at("2022-06-13T00:00:00Z") + after_s  # a Monday
+    monday_s = at("2022-06-13T00:00:00Z")
+    time_s = monday_s + after_s
+    after_s = time_s - monday_s  # as rounded: a ten-thousandth of a millisecond before midnight is midnight
     day, hour = names[int(after_s // DAY_S) % 7], after_s % DAY_S / 3600.0
     within = start <= hour <= end if start <= end else hour >= start or hour <= end
     if day in days and within:
@@ -227,3 +234,44 @@ def test_nothing_is_noted_where_nothing_is_wrong():
         [{"permanent": "YES"}],
     ):
         assert windows_of(fine) == ((), [])
+
+
+@pytest.mark.parametrize(
+    ("zone", "utc_hour"), [("+10:00", 23), ("+12:30", 20), ("-11:00", 20), ("-1130", 20)]
+)
+def test_zones_of_two_digits(zone, utc_hour):
+    """09:00 to 09:59 there, every day."""
+    windows = weekly(("ANY",), f"09:00:00{zone}", f"09:59:00{zone}")
+    minute = 30 if zone in ("+12:30", "-1130") else 0
+    for hour in range(24):
+        moment = f"2022-06-15T{hour:02d}:{minute:02d}:30Z"
+        assert is_active(windows, moment) is (hour == utc_hour), hour
+
+
+def test_a_day_may_end_at_24_and_seconds_may_be_left_out():
+    windows = weekly(("SAT",), "17:00Z", "24:00:00Z")
+    assert is_active(windows, f"{SATURDAY}17:00:00Z")
+    assert not is_active(windows, f"{SATURDAY}16:59:59.5Z")
+    assert is_active(windows, f"{SATURDAY}23:59:59Z")
+    assert is_active(windows, "2022-06-19T00:00:00Z")
+    assert not is_active(windows, "2022-06-19T00:00:02Z")
+
+
+def test_one_of_several_windows_is_enough():
+    entry = {"day": ["SAT"], "startTime": "09:00:00Z", "endTime": "10:00:00Z"}
+    later = {"day": ["SAT"], "startTime": "17:00:00Z", "endTime": "18:00:00Z"}
+    windows, notes = windows_of([{"schedule": [entry, later]}])
+    assert (len(windows), notes) == (2, [])
+    for text, wanted in (("09:30:00Z", True), ("12:00:00Z", False), ("17:30:00Z", True)):
+        assert is_active(windows, f"{SATURDAY}{text}") is wanted
+    assert windows_of([{"schedule": [entry]}, {}])[0] == ()  # a period without end takes them all in
+
+
+@pytest.mark.parametrize("entry", [{"permanent": True}, {"permanent": "YES"}, 7, None])
+def test_permanent_and_what_is_no_window_are_always_active(entry):
+    dated = {"endDateTime": "2022-01-01T00:00:00Z"}
+    windows, notes = windows_of([dated, entry])
+    assert windows == ()
+    assert bool(notes) is not isinstance(entry, dict)
+    no = windows_of([{"permanent": "NO"} | dated])[0]
+    assert not is_active(no, "2022-06-18T00:00:00Z")

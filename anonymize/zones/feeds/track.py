@@ -8,11 +8,14 @@ times the range error of a single-frequency receiver, else none: the gate then d
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from anonymize.errors import TrackError
+from anonymize.zones.datum import in_gcj02_area, to_wgs84
 from anonymize.zones.fixes import Fix
 
 RADIUS_68_OF_SIGMA: Final = math.sqrt(
@@ -48,10 +51,39 @@ class FeedCounts:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Track:
-    """The fixes of one log in its own order, believed or not: that is for the gate to say."""
+    """The fixes of one log in its own order, believed or not: that is for the gate to say.
+
+    Attributes
+    ----------
+    time_uncertainty_s : float
+        How wrong the times of its fixes may be, s; more than 0 where the log does not say exactly.
+    film_start_s : float or None
+        Of a track that came in a video: UTC of the film's time 0, s since 1970.
+    """
 
     fixes: tuple[Fix, ...]
     counts: FeedCounts = field(default_factory=FeedCounts)
+    time_uncertainty_s: float = 0.0
+    film_start_s: float | None = None
+
+    def in_wgs84(self, datum: str) -> Track:
+        """The same track, its positions read as `datum`: map services in China export GCJ-02 or BD-09.
+
+        Raises
+        ------
+        TrackError
+            A position lies where the datum is not defined.
+        """
+        if datum == "wgs84" or not self.fixes:
+            return self
+        lon = np.array([fix.lon_deg for fix in self.fixes])
+        lat = np.array([fix.lat_deg for fix in self.fixes])
+        known = np.isfinite(lon) & np.isfinite(lat)
+        if not bool(np.all(in_gcj02_area(lon[known], lat[known]))):
+            raise TrackError(f"the track lies outside the area where {datum} is defined")
+        lon[known], lat[known] = to_wgs84(lon[known], lat[known], datum)
+        moved = zip(self.fixes, lon.tolist(), lat.tolist(), strict=True)
+        return replace(self, fixes=tuple(replace(fix, lon_deg=x, lat_deg=y) for fix, x, y in moved))
 
     def __repr__(self) -> str:
         return f"<Track of {len(self.fixes)} fixes>"
