@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
+from anonymize.deadline import Budget
 from anonymize.errors import UsageError
 
 MOST_BYTES: Final = 1 << 20
@@ -53,7 +54,7 @@ class ZonesPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraPart:
-    """`[cameras.NAME]`: what a camera sees and how its clock goes.
+    """`[cameras.NAME]`: what a camera sees, how its clock goes, and how long its frames may take.
 
     Parameters
     ----------
@@ -67,6 +68,10 @@ class CameraPart:
         Of the wedge.
     clock_offset_s, clock_uncertainty_s : float or None
         The camera's clock minus the track's, and how wrong that may be.
+    deadline_ms : float or None
+        Of a live frame, from its arrival to its outcome, ms.
+    late : str
+        What a late frame becomes: see `anonymize.deadline.Budget`.
     """
 
     files: str | None = None
@@ -77,6 +82,8 @@ class CameraPart:
     heading_uncertainty_deg: float | None = None
     clock_offset_s: float | None = None
     clock_uncertainty_s: float | None = None
+    deadline_ms: float | None = None
+    late: Literal["drop", "hide", "predict"] = "drop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +92,12 @@ class Configuration:
 
     zones: ZonesPart = field(default_factory=ZonesPart)
     cameras: dict[str, CameraPart] = field(default_factory=dict)
+
+    def budgets(self) -> dict[str, Budget]:
+        """Deadlines by camera, for `Settings(budgets=...)`; raises `UsageError` for one that means nothing."""
+        cameras = self.cameras.items()
+        timed = {name: part for name, part in cameras if part.deadline_ms is not None or part.late != "drop"}
+        return {name: Budget(part.deadline_ms, part.late) for name, part in timed.items()}
 
 
 def read_configuration(path: str | Path) -> Configuration:

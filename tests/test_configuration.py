@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from anonymize.configuration import CameraPart, Configuration, ZonesPart, read_configuration
+from anonymize.deadline import Budget
 from anonymize.errors import UsageError
 
 WHOLE = """
@@ -87,3 +88,15 @@ def test_no_file_and_no_text_are_refused(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="no TOML"):
         read_configuration(tmp_path / "binary")
+
+
+def test_deadlines_by_camera(tmp_path):
+    file = tmp_path / "site.toml"
+    file.write_text('[cameras.rear]\ndeadline_ms = 50\nlate = "hide"\n[cameras.front]\nview_m = 80\n')
+    assert read_configuration(file).budgets() == {"rear": Budget(50.0, "hide")}
+    file.write_text('[cameras.rear]\nlate = "hide"\n')
+    with pytest.raises(UsageError, match="without a deadline_ms"):
+        read_configuration(file).budgets()
+    file.write_text('[cameras.rear]\ndeadline_ms = 50\nlate = "pass"\n')
+    with pytest.raises(UsageError, match="wanted one of drop, hide, predict"):
+        read_configuration(file)
