@@ -15,7 +15,8 @@ from typing import Final
 
 from anonymize.boxes import BoxTable
 from anonymize.camera_state import CameraState
-from anonymize.canary import blank_frame, draw_canary
+from anonymize.canary import blank_frame
+from anonymize.canary_watch import CanaryWatch
 from anonymize.detect import Detector, Model, load_packaged
 from anonymize.errors import (
     DetectorBlindError,
@@ -46,7 +47,6 @@ from anonymize.zones import Gate, OpenGate
 Outcome = ReleasedFrame | Dropped
 
 MAX_CAMERAS: Final = 16
-CANARY_AHEAD_S: Final = 0.1  # with deadlines the canary is shown that much before it is due, after a frame
 REASONS: Final[tuple[tuple[type[Exception], Reason], ...]] = (  # the first that fits
     (LateError, Reason.LATE),
     (InterlacedError, Reason.INTERLACED),
@@ -126,7 +126,7 @@ class Engine:
         )  # fmt: skip
         self._gate: Gate = zones or OpenGate()
         self._cameras: dict[str, CameraState] = {}
-        self._asked: CameraState | None = None  # whose canary the network is looking at
+        self._canaries = CanaryWatch(self._detector, self.settings.canary_every_s)
 
     def process(self, captured: CapturedFrame, *, arrived_s: float | None = None) -> list[Outcome]:
         """What became of this frame, and of earlier ones that are decided now.
@@ -161,7 +161,8 @@ class Engine:
             raise
         finally:
             if due_s < math.inf:
-                self._end_of_frame(camera, due_s, captured.camera)
+                self.deadline_misses[captured.camera] += time.monotonic() > due_s
+                self._canaries.begin(camera)
 
     def _hide(self, captured: CapturedFrame, camera: CameraState, due_s: float = math.inf) -> AnonymizedFrame:
         """The road between the gate's two questions."""
@@ -170,7 +171,7 @@ class Engine:
         clock.stage("copy_ms")
         if frame.interlaced:
             raise InterlacedError("an interlaced frame came; wanted progressive ones")
-        self._show_canary(frame, camera, due_s)
+        self._canaries.show(frame, camera, due_s)
         clock.skip()
         found = self._look(frame, camera, clock, due_s)
         camera.follow(found, self._detector.channel, self._detector.px_per_network_px, frame)
@@ -249,46 +250,6 @@ class Engine:
             camera.blank(captured, in_place=True)
         self.dropped[reason] += 1
         return [Dropped(reason, captured.camera)]
-
-    def _show_canary(self, frame: CapturedFrame, camera: CameraState, due_s: float) -> None:
-        """At the first frame of a kind and every `canary_every_s`: ask whether the network still sees."""
-        self._hear_canary(due_s)
-        now_s = time.monotonic()
-        if camera.canary is not None and camera.canary.fits(frame) and now_s < camera.canary_due_s:
-            return
-        if camera.canary is None or not camera.canary.fits(frame):
-            camera.canary = draw_canary(frame, self._detector.size_for(frame).scale)
-            self._detector.compare_with_float(camera.canary.frame)
-        camera.canary_due_s = 0.0
-        camera.canary.check(self._detector.detect(camera.canary.frame), self._detector.labels)
-        camera.canary_due_s = now_s + self.settings.canary_every_s
-
-    def _end_of_frame(self, camera: CameraState, due_s: float, name: str) -> None:
-        """Count a missed deadline; show a canary that will be due before the next frame, while nobody waits."""
-        now_s = time.monotonic()
-        self.deadline_misses[name] += now_s > due_s
-        if camera.canary is None or self._asked is not None or self._detector.busy:
-            return
-        if now_s + CANARY_AHEAD_S >= camera.canary_due_s:
-            self._detector.begin(camera.canary.frame)
-            self._asked = camera
-
-    def _hear_canary(self, due_s: float) -> None:
-        """What the network found in the canary that was shown after an earlier frame, perhaps another camera's."""
-        asked = self._asked
-        if asked is None or asked.canary is None:
-            return
-        asked.canary_due_s = 0.0
-        try:
-            found = self._detector.finish(due_s)
-        except LateError:
-            raise
-        except Exception:
-            self._asked = None
-            raise
-        self._asked = None
-        asked.canary.check(found, self._detector.labels)
-        asked.canary_due_s = time.monotonic() + self.settings.canary_every_s
 
     def _camera(self, name: str) -> CameraState:
         if name not in self._cameras:

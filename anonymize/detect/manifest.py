@@ -21,7 +21,7 @@ ADAPTERS: Final = ("anonymize-v1", "centerface")
 DEFAULT_MODEL: Final = "drive"
 INT8_MODEL: Final = "drive-int8"
 PINNED_SHA256: Final[Mapping[str, str]] = {
-    "drive": "e848507279fe64ea1ec8acdd596a590e2f04d3c3756b51b0831e988e7521fe5b",
+    "drive": "c11c5f5440b1c532485400e094bad3fea46e6b6701546947d82b1a9fdf98e101",
 }
 MAX_MODEL_BYTES: Final = 512 * 2**20
 

@@ -55,7 +55,9 @@ def manifest_entry(facts: dict[str, Any]) -> str:
 def training(facts: dict[str, Any]) -> str:
     """Return how long the network was trained, in words."""
     steps, used_s = facts["progress"]["step"], facts["progress"]["used_s"]
-    return f"{steps} steps of 16 canvases of 448 x 448 px, {used_s / 60:.0f} min on two shared CPU cores"
+    words = f"{steps} steps of 16 canvases of 448 x 448 px, {used_s / 60:.0f} min on two shared CPU cores"
+    before = facts.get("began_with")
+    return f"{words}; began with weights of: {before}" if before else words
 
 
 def measured(facts: dict[str, Any], key: str, title: str, command: str) -> list[str]:

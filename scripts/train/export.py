@@ -129,6 +129,7 @@ def export(
         "threshold_cautious": dict(zip(CLASSES, cautious, strict=True)),
         "disagreement": worst,
         "progress": progress,
+        "began_with": began_with(config),
         "held_back": measure.by_source(found, thresholds, HELD_BACK_UNIT),
         "time_ms": {f"{w}x{h}": fastest_ms(staged, h, w) for h, w in ((384, 640), (544, 960), (736, 1280))},
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread, fastest of 40 passes",
@@ -141,6 +142,16 @@ def export(
     install(staged, folder, facts)
     (work / run / "facts.json").write_text(json.dumps(facts, indent=1))
     return facts
+
+
+def began_with(config: dict[str, Any]) -> str:
+    """Return how the weights that the run began with had been trained; empty for random ones."""
+    start = config["train"].get("start_from")
+    if not start:
+        return ""
+    model = settings.REPOSITORY / start
+    entries = tomllib.loads(model.with_name("manifest.toml").read_text())
+    return next(entry["training"] for entry in entries.values() if entry["file"] == model.name)
 
 
 def install(staged: Path, folder: Path, facts: dict[str, Any]) -> None:
