@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anonymize.errors import MediaError, UsageError
 from anonymize.frames import PixelFormat
+from anonymize.media.priority import usual_priority
 from anonymize.media.video_av import load_av
 from anonymize.media.video_facts import MasteringLight, VideoFacts
 
@@ -141,7 +142,8 @@ def add_video_stream(
     if facts.display_matrix is not None:
         stream.set_display_matrix(facts.display_matrix)
     _set_up(codec, key, facts, quality, reorders=reorders and facts.reorders and muxer not in _NO_REORDER)
-    codec.open()  # wrong settings are an error here, before the first frame
+    with usual_priority():
+        codec.open()  # wrong settings are an error here, before the first frame
     return stream  # type: ignore[no-any-return]
 
 
@@ -158,7 +160,8 @@ def encoder_again(stream: Any, key: str, facts: VideoFacts, quality: Quality) ->
     if stream.codec_context.flags & _GLOBAL_HEADER:
         codec.flags |= _GLOBAL_HEADER
     _set_up(codec, key, facts, quality, reorders=False)
-    codec.open()
+    with usual_priority():
+        codec.open()
     if bytes(codec.extradata or b"") != bytes(stream.codec_context.extradata or b""):
         raise MediaError(f"{key} cannot begin anew in one file; wanted another --encoder, or --gap split")
     return codec
