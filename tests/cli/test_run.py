@@ -168,11 +168,11 @@ def test_a_dropped_frame_fails_the_video_or_is_left_out(clip, tmp_path, capsys, 
     detect = anonymize.cli.work.Engine._hide
     seen = []
 
-    def fails_once(self, captured, camera):
+    def fails_once(self, captured, camera, *due):
         seen.append(captured.pts)
         if len(seen) == 3:
             raise DetectorError("no luck")
-        return detect(self, captured, camera)
+        return detect(self, captured, camera, *due)
 
     monkeypatch.setattr(anonymize.cli.work.Engine, "_hide", fails_once)
     assert run(clip, "-o", tmp_path / "out.mp4", "--json") == 1
@@ -286,11 +286,11 @@ def test_ctrl_c_leaves_no_partial_file(clip, tmp_path, capsys, monkeypatch):
     hide = anonymize.cli.work.Engine._hide
     seen = []
 
-    def interrupted(self, captured, camera):
+    def interrupted(self, captured, camera, *due):
         seen.append(captured.pts)
         if len(seen) == 4:
             raise KeyboardInterrupt
-        return hide(self, captured, camera)
+        return hide(self, captured, camera, *due)
 
     monkeypatch.setattr(anonymize.cli.work.Engine, "_hide", interrupted)
     assert run(clip, "-o", tmp_path / "out", "--detections", tmp_path / "boxes.jsonl") == 130

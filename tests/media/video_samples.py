@@ -11,6 +11,8 @@ from typing import Any, cast
 import av
 import numpy as np
 
+from anonymize.media.priority import usual_priority
+
 BITS = 8
 FONT_FREE_SUBTITLE = b"48.2082 N 16.3738 E 51 km/h"
 LOCATION = "+48.2082+016.3738/"
@@ -73,7 +75,7 @@ def number_of(luma: np.ndarray[Any, Any]) -> int:
 
 def make_clip(clip: Clip) -> Path:
     """Write the clip with PyAV; returns its path."""
-    with av.open(str(clip.path), "w", container_options=clip.muxer_options) as output:
+    with usual_priority(), av.open(str(clip.path), "w", container_options=clip.muxer_options) as output:
         output.metadata.update(clip.metadata)
         video: Any = output.add_stream(clip.codec, rate=25)
         video.width, video.height, video.pix_fmt = clip.width, clip.height, clip.pix_fmt

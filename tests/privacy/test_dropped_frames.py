@@ -49,10 +49,10 @@ def test_nothing_of_a_dropped_frame_is_in_later_ones(clip, secret, tmp_path, mon
     assert max(strengths(clip, secret)) > 0.7  # the pattern can be seen where it is
     hide = anonymize.cli.work.Engine._hide
 
-    def fails_on_the_secret(self, captured, camera):
+    def fails_on_the_secret(self, captured, camera, *due):
         if camera is self._cameras["front"] and captured.pts * captured.time_base * 30 == 4:
             raise DetectorError("told to")
-        return hide(self, captured, camera)
+        return hide(self, captured, camera, *due)
 
     monkeypatch.setattr(anonymize.cli.work.Engine, "_hide", fails_on_the_secret)
     target = tmp_path / "out.mp4"
