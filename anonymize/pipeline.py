@@ -317,9 +317,8 @@ class Engine:
         )  # fmt: skip
         state = self._camera(camera)
         self._hide(blank, state)
-        canary = state.canary
-        if canary is not None:
-            self._hide(canary.frame, state)  # with something to hide; a small camera's is of another size
-            self._hide(blank, state)
+        assert state.canary is not None  # it was shown before that frame
+        self._hide(state.canary.frame, state)  # with something to hide; a small camera's is of another size
+        self._hide(blank, state)
         state.forget()
         state.memory.revoke()

@@ -37,9 +37,9 @@ NAME = "drive-int8"
 MOST_LOST = 0.005  # of coverage recall
 CARD = """# drive-int8
 
-`drive` in int8 (static QDQ, heads in float), by `scripts/train/quantise.py`; do not edit. Data, contract, licence and
-limits are those of [drive](drive.md). At start its answers are compared with the float network's on this processor;
-where they differ, that one is used. Measured on data/test with the thresholds of `drive`:
+`drive` in int8 (static QDQ; first convolution and heads in float), by `scripts/train/quantise.py`; do not edit.
+Data, contract, licence and limits are those of [drive](drive.md). At start its answers are compared with the float
+network's on this processor; where they differ, that one is used. Measured on data/test with the thresholds of `drive`:
 
 """
 
@@ -170,7 +170,7 @@ def main() -> None:
     print("\n".join(lines))
     if arguments.install and kept:
         facts = json.loads((work / arguments.run / "facts.json").read_text())
-        times = {f"{w}x{h}": times_ms([target], h, w)[0][1] for h, w in SIZES}
+        times = {f"{w}x{h}": round(times_ms([target], h, w)[0][1], 2) for h, w in SIZES}
         install(target, folder, {**facts, **int8, "time_ms": times}, lines)
 
 

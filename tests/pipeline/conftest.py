@@ -61,6 +61,8 @@ class ScriptedDetector:
         return table
 
     busy = False
+    provider = "ScriptedExecutionProvider"
+    fallbacks = ("nothing is real here",)
 
     def compare_with_float(self, canary: CapturedFrame) -> None:
         pass

@@ -62,3 +62,8 @@ def test_a_fault_before_a_frame_is_owned_leaves_the_frame_before_alone(scripted,
     engine.process(second)
     assert all((plane == before).all() for plane, before in zip(first.planes, kept, strict=True))
     assert all(len(np.unique(plane)) == 1 for plane in second.planes)
+
+
+def test_what_really_runs_is_told(scripted):
+    engine, _ = scripted()
+    assert engine.provider == "ScriptedExecutionProvider" and engine.fallbacks == ("nothing is real here",)
