@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from anonymize.bench.plan import FORMATS
+from anonymize.cli.network_options import add_network_options
 
 
 def add_bench_command(bench: argparse.ArgumentParser) -> None:
@@ -68,24 +69,7 @@ def _add_what(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--clip", type=Path, metavar="FILE", help="frames of this video, decoded beforehand")
     group.add_argument("--full", action="store_true", help="detect at the size for files, not the live one")
-    group.add_argument("--model", type=Path, metavar="FILE", help="an ONNX model of your own")
-    group.add_argument("--model-sha256", metavar="HASH", help="its SHA-256, from where you got it")
-    group.add_argument("--manifest", type=Path, metavar="FILE", help="the manifest that describes it")
-
-    group.add_argument(
-        "--precision", choices=("float32", "int8"), default="float32", help="of the packaged network"
-    )
-    group.add_argument(
-        "--provider",
-        default="cpu",
-        metavar="NAME",
-        help="where the network runs, as of `run`; doctor lists them",
-    )
-    group.add_argument(
-        "--provider-fallback",
-        action="store_true",
-        help="take the CPU where the provider is missing or disagrees",
-    )
+    add_network_options(group)
 
 
 def _add_how(group: argparse._ArgumentGroup) -> None:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from anonymize.cli.bench_options import add_bench_command
+from anonymize.cli.network_options import add_network_options
 from anonymize.cli.zone_options import add_zone_options, add_zones_command
 
 STYLES = ("veil", "solid", "blur", "mosaic")
@@ -173,27 +174,8 @@ def _add_detection(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="hide from lower confidence: more is found, and more is hidden that is nothing",
     )
-    group.add_argument("--model", type=Path, metavar="FILE", help="an ONNX model of your own")
-    group.add_argument("--model-sha256", metavar="HASH", help="its SHA-256, from where you got it")
-    group.add_argument("--manifest", type=Path, metavar="FILE", help="the manifest that describes it")
+    add_network_options(group)
     group.add_argument("--threads", type=int, metavar="N", help="threads of the network (default: all cores)")
-    group.add_argument(
-        "--precision",
-        choices=("float32", "int8"),
-        default="float32",
-        help="of the packaged network; int8 takes half the time and is checked against float32 at start",
-    )
-    group.add_argument(
-        "--provider",
-        default="cpu",
-        metavar="NAME",
-        help="where the network runs: cpu, openvino, cuda, tensorrt, qnn, coreml, xnnpack; doctor lists what is there",
-    )
-    group.add_argument(
-        "--provider-fallback",
-        action="store_true",
-        help="take the CPU where the provider is missing or disagrees with it, instead of failing",
-    )
     group.add_argument(
         "--fast",
         action="store_true",
