@@ -92,6 +92,8 @@ def update(
     """Put what was found into the tracks and start new ones for strong finds.
 
     `strong` (≥ found_count,) bool: may start a track; a weak find only keeps one alive.
+    Edges that come nearer to one another go on together: no box is predicted to shrink. One that was found half as
+    large by mistake and then missed would shrink to nothing, and be turned inside out, while it is held.
     Returns the next free id, or -1 where there is no free row for a strong find.
     """
     for t in range(ids.shape[0]):
@@ -117,6 +119,10 @@ def update(
             elif elapsed_s > 0.0:
                 velocities[t, c] += np.float32(VELOCITY_GAIN * away / max(elapsed_s, missed_s[t]))
             boxes[t, c] = found[d, c]
+        for c in range(2):
+            if velocities[t, c + 2] < velocities[t, c]:
+                together = np.float32(0.5) * (velocities[t, c] + velocities[t, c + 2])
+                velocities[t, c] = velocities[t, c + 2] = together
         hits[t] += 1
         missed_s[t] = 0.0
         scores[t] = found_scores[d]
@@ -173,10 +179,10 @@ def gather(
             still = GROW_PER_S * missed_s[t] * longer
             more_x = still + GROW_PER_MOTION * missed_s[t] * 0.5 * abs(velocities[t, 0] + velocities[t, 2])
             more_y = still + GROW_PER_MOTION * missed_s[t] * 0.5 * abs(velocities[t, 1] + velocities[t, 3])
-        out_boxes[count, 0] = np.float32(min(boxes[t, 0], boxes[t, 2]) - more_x)
-        out_boxes[count, 1] = np.float32(min(boxes[t, 1], boxes[t, 3]) - more_y)
-        out_boxes[count, 2] = np.float32(max(boxes[t, 0], boxes[t, 2]) + more_x)
-        out_boxes[count, 3] = np.float32(max(boxes[t, 1], boxes[t, 3]) + more_y)
+        out_boxes[count, 0] = np.float32(boxes[t, 0] - more_x)
+        out_boxes[count, 1] = np.float32(boxes[t, 1] - more_y)
+        out_boxes[count, 2] = np.float32(boxes[t, 2] + more_x)
+        out_boxes[count, 3] = np.float32(boxes[t, 3] + more_y)
         out_classes[count] = classes[t]
         out_ids[count] = ids[t]
         out_scores[count] = scores[t]

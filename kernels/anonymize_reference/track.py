@@ -64,6 +64,9 @@ class ReferenceTracker:
                     matched.velocity = matched.velocity + 0.5 * (box - matched.box) / max(
                         elapsed_s, matched.missed_s
                     )
+                shrinks = np.tile(matched.velocity[2:] < matched.velocity[:2], 2)
+                together = np.tile((matched.velocity[:2] + matched.velocity[2:]) / 2, 2)
+                matched.velocity = np.where(shrinks, together, matched.velocity)
                 matched.box, matched.score, matched.missed_s = box, score, 0.0
                 matched.hits += 1
             elif strong:
@@ -92,7 +95,7 @@ class ReferenceTracker:
 
     @staticmethod
     def _hidden(track: Track) -> Vector:
-        low, high = np.minimum(track.box[:2], track.box[2:]), np.maximum(track.box[:2], track.box[2:])
+        low, high = track.box[:2], track.box[2:]
         if track.missed_s == 0:
             return np.concatenate([low, high])
         longer = float((track.box[2:] - track.box[:2]).max())

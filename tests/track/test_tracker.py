@@ -162,3 +162,17 @@ def test_a_forgotten_scene_gives_no_shift():
     motion.shift(np.eye(64, dtype=np.float32))
     motion.forget()
     assert motion.shift(np.roll(np.eye(64, dtype=np.float32), 5, 0)) == (0.0, 0.0)
+
+
+def test_a_box_that_shrinks_is_not_predicted_to_vanish_while_it_is_held():
+    """Seen on a street: found again at half its size, then missed; it was turned inside out and the frame dropped."""
+    tracker = Tracker()
+    tracker.step(table([([100, 100, 160, 150], 1, 0.9, True)]), 0.0, size=SIZE)
+    last = [113, 111, 147, 139]
+    tracker.step(table([(last, 1, 0.9, True)]), 1 / 30, size=SIZE)
+    before = np.array(last, np.float32)
+    for frame in range(2, 9):
+        held = tracker.step(BoxTable(), frame / 30, size=SIZE)
+        assert held.count == 1
+        assert contains(held.boxes[0], before)  # it stays where it was, and only grows
+        before = held.boxes[0].copy()
