@@ -231,7 +231,7 @@ class Detector:
     def close(self) -> None:
         """End the thread that a deadline needs; the detector can still be used, and begins another."""
         self._run.close()
-        self._run = BoundedRun()
+        self._run, self._begun = BoundedRun(), None
 
     def _decode(self, geometry: InputGeometry, network: BoundNetwork) -> BoxTable:
         size = geometry.size

@@ -11,6 +11,7 @@ import anonymize.pipeline
 from anonymize.deadline import Budget, Pace
 from anonymize.errors import UsageError
 from anonymize.frames import Dropped, Label, Origin, Reason, ReleasedFrame
+from anonymize.pipeline import Engine
 from anonymize.settings import Settings
 from tests.pipeline.conftest import noise_frame
 
@@ -180,3 +181,13 @@ def test_a_run_that_must_be_late_is_not_begun_but_one_on_time_always_is():
         pace.note(0.500)  # a processor that has become slow: tried again as long as the frame is on time
     assert not pace.is_hopeless(0.029, budget) and pace.is_hopeless(0.026, budget)
     assert not Pace().is_hopeless(-1.0, Budget())
+
+
+def test_an_engine_that_was_closed_asks_its_canary_anew(noise_frame):
+    """What was begun on the thread that has ended is never taken for an answer."""
+    engine = Engine(settings=settings(deadline_ms=60_000.0, canary_every_s=0.01), guard_process=False)
+    kind = {"width": 640, "height": 360}
+    assert isinstance(engine.process(noise_frame(**kind))[0], ReleasedFrame)  # and a canary is begun
+    engine.close()
+    assert engine.process(noise_frame(**kind, pts=1)) == [Dropped(Reason.INTERNAL_ERROR)]
+    assert isinstance(engine.process(noise_frame(**kind, pts=2))[0], ReleasedFrame)
