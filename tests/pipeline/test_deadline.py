@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import numba
 import numpy as np
 import pytest
 
@@ -183,6 +184,7 @@ def test_a_run_that_must_be_late_is_not_begun_but_one_on_time_always_is():
     assert not Pace().is_hopeless(-1.0, Budget())
 
 
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="real kernels on a whole picture take minutes in Python")
 def test_an_engine_that_was_closed_asks_its_canary_anew(noise_frame):
     """What was begun on the thread that has ended is never taken for an answer."""
     engine = Engine(settings=settings(deadline_ms=60_000.0, canary_every_s=0.01), guard_process=False)
