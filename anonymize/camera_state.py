@@ -18,12 +18,10 @@ from anonymize.hide.hider import Hider
 from anonymize.settings import Settings
 from anonymize.track import CameraMotion, Tracker
 
-ENTERING_PER_S: Final = (
-    1.5  # of a side: what enters crosses the picture in 0.67 s at most (a car beside, 1080p)
-)
-WIDEST_STRIP: Final = (
-    0.25  # of a side; what may have entered farther than that since the last look: hide it all
-)
+# of a side: what enters crosses the picture in 0.67 s at most (a car beside, 1080p)
+ENTERING_PER_S: Final = 1.5
+# of a side; what may have entered farther than that since the last look: hide it all
+WIDEST_STRIP: Final = 0.25
 
 # a track of its own for each static area, so that its colour does not flicker; -1 would be remembered by nobody
 STATIC_TRACKS: Final = -2 - np.arange(MAX_BOXES, dtype=np.int64)

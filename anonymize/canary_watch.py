@@ -36,8 +36,9 @@ class CanaryWatch:
         if camera.canary is not None and camera.canary.fits(frame) and now_s < camera.canary_due_s:
             return
         if camera.canary is None or not camera.canary.fits(frame):
-            camera.canary = draw_canary(frame, self._detector.size_for(frame).scale)
-            self._detector.compare_with_float(camera.canary.frame)
+            canary = draw_canary(frame, self._detector.size_for(frame).scale)
+            self._detector.compare_with_float(canary.frame)  # where it fails, the next frame asks again
+            camera.canary = canary
         camera.canary_due_s = 0.0
         camera.canary.check(self._detector.detect(camera.canary.frame), self._detector.labels)
         camera.canary_due_s = now_s + self._every_s

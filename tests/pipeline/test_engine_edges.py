@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import anonymize.pipeline
-from anonymize.errors import UsageError
+from anonymize.errors import DetectorError, UsageError
+from anonymize.frames import Dropped, Reason, ReleasedFrame
 from anonymize.hide import Styles
 from anonymize.pipeline import Engine
 from anonymize.settings import Settings
@@ -67,3 +68,19 @@ def test_a_fault_before_a_frame_is_owned_leaves_the_frame_before_alone(scripted,
 def test_what_really_runs_is_told(scripted):
     engine, _ = scripted()
     assert engine.provider == "ScriptedExecutionProvider" and engine.fallbacks == ("nothing is real here",)
+
+
+def test_a_comparison_with_the_float_network_that_fails_is_made_again(scripted, noise_frame, monkeypatch):
+    """SAFETY 21: without it no frame of int8 passes."""
+    engine, detector = scripted()
+    asked = []
+
+    def fails_once(canary):
+        asked.append(canary)
+        if len(asked) == 1:
+            raise DetectorError("driver lost")
+
+    monkeypatch.setattr(detector, "compare_with_float", fails_once)
+    assert engine.process(noise_frame()) == [Dropped(Reason.DETECTOR_ERROR)]
+    assert isinstance(engine.process(noise_frame(pts=1))[0], ReleasedFrame)
+    assert len(asked) == 2
