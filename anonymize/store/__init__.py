@@ -1,0 +1,1 @@
+"""What a vehicle keeps: encrypted segments, their retention, the ledger, export and the owner's page."""
