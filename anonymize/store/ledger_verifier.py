@@ -386,12 +386,16 @@ class Findings:
 
 def open_read_only(path: Path) -> sqlite3.Connection:
     """A connection that cannot write; a folder that cannot be written to is no hindrance."""
-    address = path.resolve().as_uri()
+    address = f"{path.resolve().as_uri()}?mode=ro"
     try:
-        ledger = sqlite3.connect(f"{address}?mode=ro", uri=True, isolation_level=None)
+        ledger = sqlite3.connect(address, uri=True, isolation_level=None)
         ledger.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:  # a medium without room for the index of the write-ahead log
-        ledger = sqlite3.connect(f"{address}?immutable=1", uri=True, isolation_level=None)
+    except sqlite3.OperationalError:
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists() and log.stat().st_size:
+            raise  # rows would be passed over
+        # a medium without room for the index of the write-ahead log
+        ledger = sqlite3.connect(f"{address}&immutable=1", uri=True, isolation_level=None)
     ledger.execute("PRAGMA trusted_schema = OFF")
     return ledger
 
