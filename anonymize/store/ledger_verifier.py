@@ -597,9 +597,7 @@ def _verify_contents(manifest: dict[str, Any], keys: Sequence[VerifyKey], findin
     if export["event"] != "export.begun" or any(export[name] != held for name, held in facts.items()):
         raise AlteredError("the ledger's row of this export speaks of another one")
     approval = manifest["approval"]
-    if export.get("approval") != (
-        None if approval is None else hashlib.sha256(approval.encode()).hexdigest()
-    ):
+    if export.get("approval") != (None if approval is None else statement_digest(approval)):
         raise AlteredError("the approval is not the one in the ledger's row")
     if approval is not None:
         _verify_approval(approval, keys, facts, findings)

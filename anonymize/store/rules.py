@@ -13,6 +13,7 @@ class Rule(enum.StrEnum):
     OBJECT_UNKNOWN = "object-unknown"
     OBJECT_EXPIRED = "object-expired"
     OBJECT_ALTERED = "object-altered"
+    BUNDLE_ALTERED = "bundle-altered"
     PERSONS_UNKNOWN = "persons-unknown"
     IMPORTANT_NEVER = "important-never"
     POLICY_DEFAULT = "policy-default"

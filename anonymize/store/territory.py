@@ -70,10 +70,6 @@ class Policy:
         cells = self.cells.get(data_class, {})
         return cells.get(jurisdiction, cells.get(country(jurisdiction)))
 
-    def is_abroad(self, jurisdiction: str) -> bool:
-        """Whether going there leaves the home jurisdiction."""
-        return country(jurisdiction) != country(self.home)
-
 
 @dataclass(frozen=True, slots=True)
 class Sink:
