@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from anonymize.detect import load_packaged, providers
-from anonymize.errors import AnonymizeError
+from anonymize.detect.session import load_runtime
+from anonymize.errors import AnonymizeError, ModelError
 from anonymize.kernel_cache import use_kernel_cache
 from anonymize.process_guard import forbid_core_dumps
 
@@ -100,9 +101,9 @@ def _instruction_sets() -> list[str]:
 def _providers(faults: list[str]) -> list[str]:
     """What the installed runtime offers, by the names that `--provider` takes."""
     try:
-        import onnxruntime
-    except ImportError as fault:
-        faults.append(f"onnxruntime cannot be imported: {fault}")
+        onnxruntime = load_runtime()
+    except ModelError as fault:
+        faults.append(str(fault))
         return []
     installed = [
         name for name in ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino") if _version(name)
