@@ -643,7 +643,7 @@ def test_what_a_killed_run_left_is_removed_and_what_another_writes_is_not(scene)
         scene.export(HOME, name="other")
 
 
-# --- the whole ---------------------------------------------------------------------------------------------------------
+# --- the rules --------------------------------------------------------------------------------------------------------
 
 
 def test_every_rule_is_tested_and_explained():
