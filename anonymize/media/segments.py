@@ -212,8 +212,12 @@ class GroupCoder:
         codec.thread_count, codec.max_b_frames = 1, 0
         quality = 23 if self.coding.quality is None else self.coding.quality
         codec.options = {
-            **dict(encoder.fixed), "crf": str(quality), "preset": self.coding.preset, "tune": "zerolatency", "g": _NEVER,
-        }  # fmt: skip
+            **dict(encoder.fixed),
+            "crf": str(quality),
+            "preset": self.coding.preset,
+            "tune": "zerolatency",
+            "g": _NEVER,
+        }
         with usual_priority():
             codec.open()
         return codec

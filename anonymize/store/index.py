@@ -1,0 +1,260 @@
+"""Where each segment lies, until when, and its wrapped key: the store's own index in SQLite.
+
+The ledger proves; this can be looked up. A key is destroyed here: the page that held it is overwritten
+(`secure_delete`) and the write-ahead log emptied. On flash the old page may stay: see `KeyHome.deletion`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from anonymize.store.errors import StoreError
+from anonymize.store.keys import Place
+
+NAME: Final = "index.sqlite"
+VERSION: Final = 1
+BUSY_MS: Final = 5000
+PAGE: Final = 500  # rows looked at in one go
+_SCHEMA: Final = """
+CREATE TABLE epochs (epoch TEXT PRIMARY KEY, wrapped BLOB NOT NULL, next_index INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE segments (
+    number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL, position INTEGER NOT NULL,
+    class TEXT NOT NULL, region TEXT NOT NULL, retain_until TEXT NOT NULL, bytes INTEGER NOT NULL,
+    frames INTEGER NOT NULL, row INTEGER NOT NULL, wrapped BLOB, cause TEXT NOT NULL DEFAULT '');
+CREATE INDEX by_retention ON segments (retain_until);
+CREATE INDEX by_epoch ON segments (epoch);
+CREATE INDEX going ON segments (cause) WHERE cause != '';
+CREATE TABLE totals (one INTEGER PRIMARY KEY CHECK (one = 1), bytes INTEGER NOT NULL, segments INTEGER NOT NULL,
+    checked_rows INTEGER NOT NULL);
+INSERT INTO totals VALUES (1, 0, 0, 0);
+CREATE TRIGGER came AFTER INSERT ON segments BEGIN
+    UPDATE totals SET bytes = bytes + new.bytes, segments = segments + 1; END;
+CREATE TRIGGER went AFTER DELETE ON segments BEGIN
+    UPDATE totals SET bytes = bytes - old.bytes, segments = segments - 1; END;
+CREATE TABLE drops (day TEXT, reason TEXT, fine INTEGER, frames INTEGER NOT NULL, written INTEGER NOT NULL,
+    PRIMARY KEY (day, reason, fine)) WITHOUT ROWID;
+"""
+_COLUMNS: Final = "digest, epoch, position, class, region, retain_until, bytes, frames, row, number"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One segment. `row` is that of the ledger."""
+
+    digest: str
+    place: Place
+    retain_until: str
+    stored_bytes: int
+    frames: int
+    row: int
+    number: int = 0
+
+
+class Index:
+    """The index of one store.
+
+    Parameters
+    ----------
+    path : Path
+    read_only : bool
+        For reports beside a running recorder.
+
+    Raises
+    ------
+    StoreError
+        It cannot be opened, or is of another version.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        try:
+            self._open(path, read_only=read_only)
+        except sqlite3.Error as fault:
+            raise StoreError(f"{path}: the index cannot be opened: {fault}") from None
+
+    def _open(self, path: Path, *, read_only: bool) -> None:
+        address = f"file:{str(path.resolve()).replace('%', '%25').replace('?', '%3f').replace('#', '%23')}"
+        mode = "ro" if read_only else "rwc"
+        self._base = sqlite3.connect(
+            f"{address}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+        )
+        self._base.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        if read_only:
+            return
+        if path.exists():
+            path.chmod(0o600)
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "cache_size = -2048"):
+            self._base.execute(f"PRAGMA {pragma}")
+        version = self._one("PRAGMA user_version")
+        if version == 0:
+            self._base.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
+        elif version != VERSION:
+            raise StoreError(f"{path}: is an index of version {version}; wanted {VERSION}")
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._base.close()
+
+    def _one(self, query: str, *values: Any) -> Any:
+        found = self._base.execute(query, values).fetchone()
+        return None if found is None else found[0]
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self._base.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Make it last."""
+        self._base.execute("COMMIT")
+
+    def roll_back(self) -> None:
+        """Forget it, where one is open."""
+        if self._base.in_transaction:
+            self._base.execute("ROLLBACK")
+
+    # -- epochs -------------------------------------------------------------------------------------------
+
+    def epoch(self, name: str) -> tuple[bytes, int] | None:
+        """The wrapped key of an epoch and the index of its next segment."""
+        found = self._base.execute("SELECT wrapped, next_index FROM epochs WHERE epoch = ?", (name,)).fetchone()
+        return None if found is None else (bytes(found[0]), int(found[1]))
+
+    def add_epoch(self, name: str, wrapped: bytes) -> None:
+        """Keep the key of a new epoch."""
+        self._base.execute("INSERT INTO epochs VALUES (?, ?, 0)", (name, wrapped))
+
+    def take_index(self, name: str) -> int:
+        """The next index of an epoch; none is given twice."""
+        self._base.execute("UPDATE epochs SET next_index = next_index + 1 WHERE epoch = ?", (name,))
+        return int(self._one("SELECT next_index FROM epochs WHERE epoch = ?", name)) - 1
+
+    def empty_epochs(self, before: str) -> list[str]:
+        """Epochs before a day of which no segment is left."""
+        query = "SELECT epoch FROM epochs WHERE epoch < ? AND epoch NOT IN (SELECT epoch FROM segments) ORDER BY epoch"
+        return [name for (name,) in self._base.execute(query, (before,))]
+
+    def remove_epoch(self, name: str) -> None:
+        """Overwrite its wrapped key."""
+        self._base.execute("DELETE FROM epochs WHERE epoch = ?", (name,))
+
+    def newest_epoch(self) -> str:
+        """The last day that the store has seen; empty for a new one."""
+        return self._one("SELECT max(epoch) FROM epochs") or ""
+
+    # -- segments -----------------------------------------------------------------------------------------
+
+    def add(self, entry: Entry, wrapped: bytes) -> None:
+        """Keep a segment and its wrapped key."""
+        self._base.execute(
+            "INSERT INTO segments (digest, epoch, position, class, region, retain_until, bytes, frames, row, wrapped)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (entry.digest, entry.place.epoch, entry.place.index, entry.place.data_class, entry.place.region,
+             entry.retain_until, entry.stored_bytes, entry.frames, entry.row, wrapped),
+        )  # fmt: skip
+
+    def find(self, digest: str) -> tuple[Entry, bytes] | None:
+        """A segment that is held, and its wrapped key."""
+        found = self._base.execute(
+            f"SELECT {_COLUMNS}, wrapped FROM segments WHERE digest = ? AND cause = ''", (digest,)
+        ).fetchone()
+        return None if found is None else (_entry(found), bytes(found[-1]))
+
+    def holds(self, digest: str) -> bool:
+        """Whether there is an entry, one that is being deleted too."""
+        return self._one("SELECT 1 FROM segments WHERE digest = ?", digest) is not None
+
+    def entries(self, where: str = "", values: Sequence[Any] = ()) -> Iterator[Entry]:
+        """Segments that are held and fit `where` (SQL over the columns), oldest first, some hundreds in memory."""
+        after = 0
+        condition = f"AND {where}" if where else ""
+        while True:
+            found = self._base.execute(
+                f"SELECT {_COLUMNS} FROM segments WHERE cause = '' AND number > ? {condition} ORDER BY number LIMIT {PAGE}",
+                (after, *values),
+            ).fetchall()
+            yield from map(_entry, found)
+            if len(found) < PAGE:
+                return
+            after = int(found[-1][-1])
+
+    def going(self, limit: int = -1) -> list[tuple[Entry, str]]:
+        """Segments whose deletion has begun, with its cause."""
+        found = self._base.execute(
+            f"SELECT {_COLUMNS}, cause FROM segments WHERE cause != '' ORDER BY number LIMIT ?", (limit,)
+        )
+        return [(_entry(one), one[-1]) for one in found]
+
+    def destroy_keys(self, entries: Iterable[Entry], cause: str) -> None:
+        """Overwrite the wrapped keys and mark the entries as going."""
+        self._base.executemany(
+            "UPDATE segments SET wrapped = NULL, cause = ? WHERE number = ?",
+            [(cause, entry.number) for entry in entries],
+        )
+
+    def remove(self, entries: Iterable[Entry]) -> None:
+        """Forget entries: their tombstones are in the ledger, or they never had a row."""
+        self._base.executemany("DELETE FROM segments WHERE number = ?", [(entry.number,) for entry in entries])
+
+    def remove_from_row(self, size: int) -> list[Entry]:
+        """Forget entries whose ledger row was never committed: the ledger has `size` rows."""
+        found = [
+            _entry(one) for one in self._base.execute(f"SELECT {_COLUMNS} FROM segments WHERE row >= ?", (size,))
+        ]
+        self.remove(found)
+        return found
+
+    def empty_log(self) -> None:
+        """Empty the write-ahead log, in which pages with destroyed keys still stood."""
+        self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def totals(self) -> tuple[int, int]:
+        """Stored bytes and segments."""
+        held, count = self._base.execute("SELECT bytes, segments FROM totals").fetchone()
+        return int(held), int(count)
+
+    def held(self) -> list[dict[str, Any]]:
+        """By class and region: segments, frames, bytes, oldest and newest day, last day of the first and last to go."""
+        names = ("class", "region", "segments", "frames", "bytes", "oldest_day", "newest_day",
+                 "first_deletion_after", "last_deletion_after")  # fmt: skip
+        query = (
+            "SELECT class, region, count(*), sum(frames), sum(bytes), min(epoch), max(epoch), min(retain_until),"
+            " max(retain_until) FROM segments WHERE cause = '' GROUP BY class, region ORDER BY class, region"
+        )
+        return [dict(zip(names, found, strict=True)) for found in self._base.execute(query)]
+
+    # -- drops and marks ----------------------------------------------------------------------------------
+
+    def count_drop(self, day: str, reason: str, frames: int, *, fine: bool = False) -> None:
+        """Add to a day's count. `fine` reasons of the gate are for the ledger alone."""
+        self._base.execute(
+            "INSERT INTO drops VALUES (?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET"
+            " frames = frames + excluded.frames, written = 0",
+            (day, reason, int(fine), frames),
+        )
+
+    def drops(self, *, before: str = "9999-99-99", unwritten: bool = False) -> list[tuple[str, str, bool, int]]:
+        """Day, reason, whether it is a fine one, frames. `unwritten`: those that the ledger has not."""
+        query = f"SELECT day, reason, fine, frames FROM drops WHERE day < ? {'AND NOT written' if unwritten else ''}"
+        found = self._base.execute(f"{query} ORDER BY day, fine, reason", (before,))
+        return [(day, reason, bool(fine), frames) for day, reason, fine, frames in found]
+
+    def drops_are_written(self, before: str, forget_before: str) -> None:
+        """The ledger has the counts of the days before `before`; those before `forget_before` are forgotten here."""
+        self._base.execute("UPDATE drops SET written = 1 WHERE day < ?", (before,))
+        self._base.execute("DELETE FROM drops WHERE day < ? AND written", (forget_before,))
+
+    def checked_rows(self) -> int:
+        """Rows of the ledger that were compared with this index."""
+        return int(self._one("SELECT checked_rows FROM totals"))
+
+    def rows_are_checked(self, rows: int) -> None:
+        """All rows so far were compared with this index."""
+        self._base.execute("UPDATE totals SET checked_rows = ?", (rows,))
+
+
+def _entry(found: Sequence[Any]) -> Entry:
+    digest, epoch, position, data_class, region, retain_until, stored, frames, row, number = found[:10]
+    return Entry(digest, Place(epoch, position, data_class, region), retain_until, stored, frames, row, number)
