@@ -1,0 +1,463 @@
+"""Checks a ledger, a receipt or an exported bundle. Stands alone: Python 3.11 and `cryptography`, nothing else.
+
+    python ledger_verifier.py LEDGER|RECEIPT|BUNDLE [--public-key FILE] [--checkpoint FILE]
+
+It proves that nothing was altered, removed, inserted or moved before the last checkpoint that somebody outside
+holds (`--checkpoint`). Without one, whoever has the device's key can have rewritten everything.
+
+The tree is that of RFC 6962 (leaf `H(0x00 || row)`, node `H(0x01 || left || right)`, SHA-256), the proofs are those
+of RFC 9162, checkpoints have the form of C2SP tlog-checkpoint in a C2SP signed note, keys are Ed25519.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+ED25519: Final = b"\x01"  # C2SP signed-note: the type of an Ed25519 key
+EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
+CHUNK_ROWS: Final = (
+    256  # hashes of complete subtrees of so many rows are kept, so that no root reads every row
+)
+MOST_FAULTS: Final = 20
+MOST_NOTE_CHARACTERS: Final = 1 << 20
+SCHEMA: Final = {
+    "ledger_meta": "CREATE TABLE ledger_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "ledger_rows": "CREATE TABLE ledger_rows (row INTEGER PRIMARY KEY, body BLOB NOT NULL)",
+    "ledger_chunks": "CREATE TABLE ledger_chunks (chunk INTEGER PRIMARY KEY, hash BLOB NOT NULL)",
+    "ledger_checkpoints": "CREATE TABLE ledger_checkpoints (size INTEGER PRIMARY KEY, note TEXT NOT NULL)",
+}
+
+
+class AlteredError(Exception):
+    """What was read is not what was signed."""
+
+
+# --- the tree ---------------------------------------------------------------------------------------------------------
+
+
+def leaf_hash(body: bytes) -> bytes:
+    """Hash of a leaf (RFC 6962, 2.1)."""
+    return hashlib.sha256(b"\x00" + body).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Hash of an inner node (RFC 6962, 2.1)."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+class RightEdge:
+    """The complete subtrees along the right edge of a growing tree: all that its next root depends on.
+
+    Attributes
+    ----------
+    size : int
+        Leaves so far.
+    """
+
+    __slots__ = ("_peaks", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._peaks: list[
+            bytes
+        ] = []  # roots of complete subtrees, the largest first: one for each bit of `size`
+
+    def append(self, leaf: bytes) -> bytes | None:
+        """Take the next leaf's hash. Returns the hash of the chunk of 256 leaves that it completes, else None."""
+        node, left, leaves, chunk = leaf, self.size, 1, None
+        while left & 1:
+            node = node_hash(self._peaks.pop(), node)
+            left >>= 1
+            leaves *= 2
+            if leaves == CHUNK_ROWS:
+                chunk = node
+        self._peaks.append(node)
+        self.size += 1
+        return chunk
+
+    def append_chunk(self, chunk: bytes) -> None:
+        """Take the hash of the next 256 leaves at once; `size` is a multiple of 256."""
+        node, left = chunk, self.size // CHUNK_ROWS
+        while left & 1:
+            node = node_hash(self._peaks.pop(), node)
+            left >>= 1
+        self._peaks.append(node)
+        self.size += CHUNK_ROWS
+
+    def copy(self) -> RightEdge:
+        """The same edge, to grow on its own."""
+        other = RightEdge()
+        other.size, other._peaks = self.size, list(self._peaks)
+        return other
+
+    def root(self) -> bytes:
+        """Root of the tree (RFC 6962, 2.1)."""
+        if not self._peaks:
+            return EMPTY_ROOT
+        root = self._peaks[-1]
+        for peak in self._peaks[-2::-1]:
+            root = node_hash(peak, root)
+        return root
+
+
+def root_from_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
+    """The root that an inclusion proof leads to (RFC 9162, 2.1.3.2).
+
+    Raises
+    ------
+    AlteredError
+        The proof has not the length that the index and the size ask for.
+    """
+    if not 0 <= index < size:
+        raise AlteredError(f"row {index} is not one of {size}")
+    place, last, root = index, size - 1, leaf
+    for hash_ in path:
+        if last == 0:
+            raise AlteredError("the inclusion proof is too long")
+        if place & 1 or place == last:
+            root = node_hash(hash_, root)
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            root = node_hash(root, hash_)
+        place, last = place >> 1, last >> 1
+    if last:
+        raise AlteredError("the inclusion proof is too short")
+    return root
+
+
+def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> None:
+    """Return if the leaf is row `index` of the tree of `size` rows with this root.
+
+    Raises
+    ------
+    AlteredError
+        It is not, or the proof does not show it.
+    """
+    if root_from_inclusion(leaf, index, size, path) != root:
+        raise AlteredError("the inclusion proof leads to another root")
+
+
+def verify_consistency(first: int, second: int, path: Sequence[bytes], roots: tuple[bytes, bytes]) -> None:
+    """Return if the tree of `second` rows begins with the tree of `first` rows (RFC 9162, 2.1.4.2).
+
+    Parameters
+    ----------
+    roots : pair of bytes
+        Of the smaller tree and of the larger.
+
+    Raises
+    ------
+    AlteredError
+        It does not, or the proof does not show it.
+    """
+    if not 0 <= first <= second:
+        raise AlteredError(f"a tree of {first} rows does not come before one of {second}")
+    if first in (0, second):
+        if path or (not first and roots[0] != EMPTY_ROOT) or (first == second and roots[0] != roots[1]):
+            raise AlteredError("the consistency proof of equal or empty trees leads to another root")
+        return
+    hashes = list(path)
+    if first & (first - 1) == 0:
+        hashes.insert(0, roots[0])
+    if not hashes:
+        raise AlteredError("the consistency proof is empty")
+    place, last = first - 1, second - 1
+    while place & 1:
+        place, last = place >> 1, last >> 1
+    small = large = hashes[0]
+    for hash_ in hashes[1:]:
+        if last == 0:
+            raise AlteredError("the consistency proof is too long")
+        if place & 1 or place == last:
+            small, large = node_hash(hash_, small), node_hash(hash_, large)
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            large = node_hash(large, hash_)
+        place, last = place >> 1, last >> 1
+    if last or (small, large) != roots:
+        raise AlteredError("the consistency proof leads to other roots")
+
+
+# --- notes and checkpoints --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyKey:
+    """A public key with its name, as in the vkey form of C2SP signed-note: `NAME+ID+BASE64`."""
+
+    name: str
+    public: bytes
+
+    @property
+    def key_id(self) -> bytes:
+        """Four bytes that a signature line begins with."""
+        return hashlib.sha256(self.name.encode() + b"\n" + ED25519 + self.public).digest()[:4]
+
+    @property
+    def text(self) -> str:
+        """The vkey form."""
+        return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(ED25519 + self.public).decode()}"
+
+    @classmethod
+    def parse(cls, text: str) -> VerifyKey:
+        """The key of a vkey line; raises `AlteredError` where it is none or its id does not fit."""
+        name, _, rest = text.strip().partition("+")
+        stated, _, coded = rest.partition("+")
+        raw = _bytes64(coded)
+        if not re.fullmatch(r"[^\s+]+", name) or raw[:1] != ED25519 or len(raw) != 33:
+            raise AlteredError("a public key is no Ed25519 key in the form NAME+ID+BASE64")
+        key = cls(name, raw[1:])
+        if key.key_id.hex() != stated:
+            raise AlteredError("a public key's id does not fit its name and bytes")
+        return key
+
+    def accepts(self, signature: bytes, message: bytes) -> bool:
+        """Whether this key made the signature."""
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+def note_text(note: str, keys: Iterable[VerifyKey]) -> str:
+    """The signed text of a C2SP signed note, with its last newline.
+
+    Raises
+    ------
+    AlteredError
+        It is no note, a known key's signature is wrong, or no known key has signed it.
+    """
+    if len(note) > MOST_NOTE_CHARACTERS or any(c < " " and c != "\n" for c in note):
+        raise AlteredError("a signed note is too long or holds control characters")
+    text, gap, lines = note.rpartition("\n\n")
+    if not gap or not lines.endswith("\n"):
+        raise AlteredError("a signed note has no signature")
+    known = {(key.name, key.key_id): key for key in keys}
+    signed = False
+    for line in lines.splitlines():
+        found = re.fullmatch(r"— ([^\s+]+) ([A-Za-z0-9+/]+=*)", line)
+        raw = _bytes64(found[2]) if found else b""
+        if found is None or len(raw) < 5:
+            raise AlteredError("a signature line has not the form of a signed note")
+        key = known.get((found[1], raw[:4]))
+        if key is None:
+            continue  # C2SP: signatures of unknown keys say nothing
+        if not key.accepts(raw[4:], (text + "\n").encode()):
+            raise AlteredError(f"the signature by {key.name} is wrong")
+        signed = True
+    if not signed:
+        raise AlteredError("a signed note is signed by none of the keys that were given")
+    return text + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a checkpoint states: the log's origin, its rows, and the root over them."""
+
+    origin: str
+    size: int
+    root: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> Checkpoint:
+        """The checkpoint of a note's text (C2SP tlog-checkpoint); raises `AlteredError` where it is none."""
+        origin, size, root, *_ = [*text.split("\n"), "", "", ""]
+        raw = _bytes64(root)
+        if not origin or not re.fullmatch(r"0|[1-9][0-9]{0,18}", size) or len(raw) != 32:
+            raise AlteredError("a checkpoint has not the form: origin, size, root")
+        return cls(origin, int(size), raw)
+
+    @property
+    def text(self) -> str:
+        """The text that is signed."""
+        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+
+
+def _bytes64(text: str) -> bytes:
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise AlteredError("what should be base64 is not") from None
+    if base64.b64encode(raw).decode() != text:
+        raise AlteredError("what should be base64 is not in its one form")
+    return raw
+
+
+# --- rows and the file ------------------------------------------------------------------------------------------------
+
+
+def canonical(value: Any) -> bytes:
+    """The one form of a JSON value: RFC 8785 without floats (keys of ASCII sorted, no spaces, UTF-8).
+
+    Raises
+    ------
+    AlteredError
+        It holds a float, a whole number beyond 2**53, or a key that is not ASCII.
+    """
+    _check_plain(value)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _check_plain(value: Any) -> None:
+    if value is None or isinstance(value, (bool, str)):
+        return
+    if isinstance(value, int) and abs(value) < 1 << 53:
+        return
+    if isinstance(value, (list, tuple)):
+        for one in value:
+            _check_plain(one)
+    elif isinstance(value, dict) and all(isinstance(key, str) and key.isascii() for key in value):
+        for one in value.values():
+            _check_plain(one)
+    else:
+        raise AlteredError(
+            "a value has no canonical form: a float, a large number or a key that is not ASCII"
+        )
+
+
+def row_of(body: bytes, index: int) -> dict[str, Any]:
+    """The row of these bytes; raises `AlteredError` unless they are canonical and say that they are row `index`."""
+    try:
+        row = json.loads(body)
+        plain = canonical(row)
+    except (ValueError, RecursionError):
+        raise AlteredError(f"row {index} is no JSON") from None
+    if not isinstance(row, dict) or plain != body:
+        raise AlteredError(f"row {index} is not in canonical form")
+    if row.get("row") != index or isinstance(row["row"], bool):
+        raise AlteredError(f"row {index} says that it is another")
+    return row
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a check found. `faults` is empty where all is as it was signed."""
+
+    rows: int = 0
+    covered: int = 0
+    checkpoints: int = 0
+    origin: str = ""
+    root: bytes = EMPTY_ROOT
+    own_key: bool = False
+    faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write; a folder that cannot be written to is no hindrance."""
+    address = path.resolve().as_uri()
+    try:
+        ledger = sqlite3.connect(f"{address}?mode=ro", uri=True, isolation_level=None)
+        ledger.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:  # a medium without room for the index of the write-ahead log
+        ledger = sqlite3.connect(f"{address}?immutable=1", uri=True, isolation_level=None)
+    ledger.execute("PRAGMA trusted_schema = OFF")
+    return ledger
+
+
+def check_schema(ledger: sqlite3.Connection) -> dict[str, str]:
+    """Name and value of what the ledger says of itself; raises `AlteredError` if its tables are not ours."""
+    found = dict(ledger.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+    if found != SCHEMA:
+        raise AlteredError("the tables are not those of a ledger")
+    return dict(ledger.execute("SELECT name, value FROM ledger_meta"))
+
+
+def verify_ledger(
+    path: Path, keys: Sequence[VerifyKey] = (), *, held: str | None = None, still_open: bool = False
+) -> Findings:
+    """What is wrong with a ledger: every row, every chunk's hash and every checkpoint is looked at.
+
+    Parameters
+    ----------
+    keys : sequence of VerifyKey
+        Known from elsewhere. Without any the ledger's own is taken, which a forger would have replaced too.
+    held : str or None
+        A checkpoint that somebody outside has kept: the ledger must still begin with it.
+    still_open : bool
+        Rows after the last checkpoint are noted instead of being a fault.
+    """
+    findings = Findings()
+    try:
+        with closing(open_read_only(path)) as ledger:
+            ledger.execute("BEGIN")  # one moment of a ledger that is being written
+            meta = check_schema(ledger)
+            findings.origin = meta["origin"]
+            findings.own_key = not keys
+            if not keys and "key" in meta:
+                keys = [VerifyKey.parse(meta["key"])]
+            _verify_tables(ledger, keys, findings, held)
+    except (AlteredError, KeyError, sqlite3.Error, UnicodeError) as fault:
+        findings.faults.append(str(fault) if isinstance(fault, AlteredError) else f"no ledger: {fault}")
+    if findings.rows > findings.covered and not findings.faults:
+        line = f"rows {findings.covered} to {findings.rows - 1} are after the last checkpoint: nothing proves them"
+        (findings.notes if still_open else findings.faults).append(line)
+    return findings
+
+
+def _verify_tables(
+    ledger: sqlite3.Connection, keys: Sequence[VerifyKey], findings: Findings, held: str | None
+) -> None:
+    """Walk through the rows once; look at each checkpoint when its size is reached."""
+    checkpoints = list(_checkpoints(ledger, keys, findings))
+    if held is not None:
+        outside = Checkpoint.parse(note_text(held, keys))
+        checkpoints.append((outside, "the checkpoint held outside"))
+    findings.checkpoints = len(checkpoints)
+    checkpoints.sort(key=lambda one: one[0].size, reverse=True)
+    chunks = ledger.execute("SELECT chunk, hash FROM ledger_chunks ORDER BY chunk")
+    edge = RightEdge()
+    _pass_checkpoints(edge, checkpoints, findings)
+    for index, (row, body) in enumerate(ledger.execute("SELECT row, body FROM ledger_rows ORDER BY row")):
+        if row != index or not isinstance(body, bytes):
+            raise AlteredError(f"row {index} is missing or stands elsewhere: the next one is {row}")
+        row_of(body, index)
+        chunk = edge.append(leaf_hash(body))
+        if chunk is not None and chunks.fetchone() != (index // CHUNK_ROWS, chunk):
+            raise AlteredError(f"the kept hash of the 256 rows up to {index} is not theirs")
+        _pass_checkpoints(edge, checkpoints, findings)
+    findings.rows, findings.root = edge.size, edge.root()
+    if chunks.fetchone() is not None:
+        raise AlteredError(f"there are hashes of more than {edge.size} rows: rows are missing at the end")
+    if checkpoints:
+        first, name = checkpoints[-1]
+        raise AlteredError(
+            f"{name} is over {first.size} rows, {edge.size} are there: rows are missing at the end"
+        )
+    if not findings.checkpoints:
+        raise AlteredError("there is no checkpoint: nothing proves anything")
+
+
+def _checkpoints(
+    ledger: sqlite3.Connection, keys: Sequence[VerifyKey], findings: Findings
+) -> Iterator[tuple[Checkpoint, str]]:
+    for size, note in ledger.execute("SELECT size, note FROM ledger_checkpoints ORDER BY size"):
+        checkpoint = Checkpoint.parse(note_text(note, keys))
+        if checkpoint.size != size or checkpoint.origin != findings.origin:
+            raise AlteredError(f"the checkpoint of {size} rows is of another size or ledger")
+        yield checkpoint, f"the checkpoint of {size} rows"
+
+
+def _pass_checkpoints(edge: RightEdge, waiting: list[tuple[Checkpoint, str]], findings: Findings) -> None:
+    """Compare the root with each checkpoint of this size; the smallest waits at the end of the list."""
+    while waiting and waiting[-1][0].size == edge.size:
+        checkpoint, name = waiting.pop()
+        if checkpoint.origin != findings.origin or checkpoint.root != edge.root():
+            raise AlteredError(f"{name} has another root: a row before row {edge.size} was altered")
+        findings.covered = edge.size
