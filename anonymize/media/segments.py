@@ -163,12 +163,16 @@ class GroupCoder:
         with _ours("cannot be begun"):
             self._codec = self._open_jpeg() if coding.encoding == "jpeg" else self._open_h264()
 
+    def follows(self, frame: HiddenPicture) -> bool:
+        """Whether the frame is of the same kind and later."""
+        return not self.pts or (_Kind.of(frame) == self.kind and frame.pts > self.pts[-1])
+
     def takes(self, frame: HiddenPicture) -> bool:
-        """Whether the frame can follow in this group: the same kind, a later time, not too long after its first."""
+        """Whether the frame can follow in this group, which is not too long then."""
         if not self.pts:
             return True
         span_s = (frame.pts - self.pts[0]) * frame.time_base
-        return _Kind.of(frame) == self.kind and frame.pts > self.pts[-1] and span_s < self.coding.group_s
+        return self.follows(frame) and span_s < self.coding.group_s
 
     def add(self, frame: HiddenPicture) -> None:
         """Code one frame; its memory is the caller's again when this returns."""

@@ -7,7 +7,7 @@ The ledger proves; this can be looked up. A key is destroyed here: the page that
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,9 +24,10 @@ CREATE TABLE epochs (epoch TEXT PRIMARY KEY, wrapped BLOB NOT NULL, next_index I
 CREATE TABLE segments (
     number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL, position INTEGER NOT NULL,
     class TEXT NOT NULL, region TEXT NOT NULL, retain_until TEXT NOT NULL, bytes INTEGER NOT NULL,
-    frames INTEGER NOT NULL, row INTEGER NOT NULL, wrapped BLOB, cause TEXT NOT NULL DEFAULT '');
+    frames INTEGER NOT NULL, row INTEGER, wrapped BLOB, cause TEXT NOT NULL DEFAULT '');
 CREATE INDEX by_retention ON segments (retain_until);
 CREATE INDEX by_epoch ON segments (epoch);
+CREATE INDEX unsettled ON segments (number) WHERE row IS NULL;
 CREATE INDEX going ON segments (cause) WHERE cause != '';
 CREATE TABLE totals (one INTEGER PRIMARY KEY CHECK (one = 1), bytes INTEGER NOT NULL, segments INTEGER NOT NULL,
     checked_rows INTEGER NOT NULL);
@@ -43,14 +44,14 @@ _COLUMNS: Final = "digest, epoch, position, class, region, retain_until, bytes, 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One segment. `row` is that of the ledger."""
+    """One segment. `row` is that of the ledger, None until the index has learnt that it was committed."""
 
     digest: str
     place: Place
     retain_until: str
     stored_bytes: int
     frames: int
-    row: int
+    row: int | None = None
     number: int = 0
 
 
@@ -86,7 +87,12 @@ class Index:
             return
         if path.exists():
             path.chmod(0o600)
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "cache_size = -2048"):
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "secure_delete = ON",
+            "cache_size = -2048",
+        ):
             self._base.execute(f"PRAGMA {pragma}")
         version = self._one("PRAGMA user_version")
         if version == 0:
@@ -119,7 +125,9 @@ class Index:
 
     def epoch(self, name: str) -> tuple[bytes, int] | None:
         """The wrapped key of an epoch and the index of its next segment."""
-        found = self._base.execute("SELECT wrapped, next_index FROM epochs WHERE epoch = ?", (name,)).fetchone()
+        found = self._base.execute(
+            "SELECT wrapped, next_index FROM epochs WHERE epoch = ?", (name,)
+        ).fetchone()
         return None if found is None else (bytes(found[0]), int(found[1]))
 
     def add_epoch(self, name: str, wrapped: bytes) -> None:
@@ -135,6 +143,10 @@ class Index:
         """Epochs before a day of which no segment is left."""
         query = "SELECT epoch FROM epochs WHERE epoch < ? AND epoch NOT IN (SELECT epoch FROM segments) ORDER BY epoch"
         return [name for (name,) in self._base.execute(query, (before,))]
+
+    def epochs_held(self) -> list[str]:
+        """Epochs of which there are segments."""
+        return [name for (name,) in self._base.execute("SELECT DISTINCT epoch FROM segments ORDER BY epoch")]
 
     def remove_epoch(self, name: str) -> None:
         """Overwrite its wrapped key."""
@@ -172,7 +184,8 @@ class Index:
         condition = f"AND {where}" if where else ""
         while True:
             found = self._base.execute(
-                f"SELECT {_COLUMNS} FROM segments WHERE cause = '' AND number > ? {condition} ORDER BY number LIMIT {PAGE}",
+                f"SELECT {_COLUMNS} FROM segments WHERE cause = '' AND number > ? {condition}"
+                f" ORDER BY number LIMIT {PAGE}",
                 (after, *values),
             ).fetchall()
             yield from map(_entry, found)
@@ -196,15 +209,21 @@ class Index:
 
     def remove(self, entries: Iterable[Entry]) -> None:
         """Forget entries: their tombstones are in the ledger, or they never had a row."""
-        self._base.executemany("DELETE FROM segments WHERE number = ?", [(entry.number,) for entry in entries])
+        self._base.executemany(
+            "DELETE FROM segments WHERE number = ?", [(entry.number,) for entry in entries]
+        )
 
-    def remove_from_row(self, size: int) -> list[Entry]:
-        """Forget entries whose ledger row was never committed: the ledger has `size` rows."""
-        found = [
-            _entry(one) for one in self._base.execute(f"SELECT {_COLUMNS} FROM segments WHERE row >= ?", (size,))
+    def settle(self, rows: Mapping[str, int]) -> None:
+        """Note the committed ledger rows of segments, by digest."""
+        self._base.executemany(
+            "UPDATE segments SET row = ? WHERE digest = ?", [(row, digest) for digest, row in rows.items()]
+        )
+
+    def unsettled(self) -> list[Entry]:
+        """Segments of which the index does not know that their row was committed."""
+        return [
+            _entry(one) for one in self._base.execute(f"SELECT {_COLUMNS} FROM segments WHERE row IS NULL")
         ]
-        self.remove(found)
-        return found
 
     def empty_log(self) -> None:
         """Empty the write-ahead log, in which pages with destroyed keys still stood."""
@@ -235,7 +254,9 @@ class Index:
             (day, reason, int(fine), frames),
         )
 
-    def drops(self, *, before: str = "9999-99-99", unwritten: bool = False) -> list[tuple[str, str, bool, int]]:
+    def drops(
+        self, *, before: str = "9999-99-99", unwritten: bool = False
+    ) -> list[tuple[str, str, bool, int]]:
         """Day, reason, whether it is a fine one, frames. `unwritten`: those that the ledger has not."""
         query = f"SELECT day, reason, fine, frames FROM drops WHERE day < ? {'AND NOT written' if unwritten else ''}"
         found = self._base.execute(f"{query} ORDER BY day, fine, reason", (before,))
@@ -257,4 +278,6 @@ class Index:
 
 def _entry(found: Sequence[Any]) -> Entry:
     digest, epoch, position, data_class, region, retain_until, stored, frames, row, number = found[:10]
-    return Entry(digest, Place(epoch, position, data_class, region), retain_until, stored, frames, row, number)
+    return Entry(
+        digest, Place(epoch, position, data_class, region), retain_until, stored, frames, row, number
+    )

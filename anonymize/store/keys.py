@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -69,7 +70,9 @@ class KeyFile:
         """A new key; the file must not exist."""
         target = Path(path)
         try:
-            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(
+                target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+            )
         except OSError as fault:
             raise UsageError(f"{target}: no key can be made there: {fault.strerror}") from None
         with os.fdopen(descriptor, "w") as file:
@@ -82,6 +85,10 @@ class KeyFile:
         """32 bytes for one purpose (HKDF-SHA256, RFC 5869): the ledger's signing key is one of them."""
         info = f"vehicle-anonymize store: {purpose}".encode()
         return HKDF(SHA256(), KEY_BYTES, salt=None, info=info).derive(self._device_key)
+
+    def signer(self) -> Ed25519PrivateKey:
+        """The key that signs the ledger's checkpoints."""
+        return Ed25519PrivateKey.from_private_bytes(self.derive("ledger signature"))
 
     def wrap(self, epoch: str, key: bytes) -> bytes:
         """See `KeyHome`."""
@@ -103,7 +110,9 @@ def _read_key(path: Path) -> bytes:
         words = getattr(fault, "strerror", None) or "it is no text"
         raise StoreError(f"{path}: the device key cannot be read: {words}") from None
     if status.st_mode & 0o077:
-        raise StoreError(f"{path}: the device key can be read by others (mode {status.st_mode & 0o777:o}); wanted 0600")
+        raise StoreError(
+            f"{path}: the device key can be read by others (mode {status.st_mode & 0o777:o}); wanted 0600"
+        )
     try:
         key = bytes.fromhex(text.strip())
     except ValueError:
@@ -159,4 +168,6 @@ def unseal(cipher: AESGCM, sealed: bytes, bound: bytes) -> bytes:
     try:
         return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound)
     except (InvalidTag, ValueError):
-        raise StoreError("what is sealed does not open: altered, another key, or bound to another place") from None
+        raise StoreError(
+            "what is sealed does not open: altered, another key, or bound to another place"
+        ) from None

@@ -79,7 +79,9 @@ class Objects:
         except OSError as fault:
             raise StoreError(f"object {digest[:16]}…: cannot be read: {fault.strerror}") from None
         if hashlib.sha256(content).hexdigest() != digest:
-            raise StoreError(f"object {digest[:16]}…: was altered; its bytes are not those that its name says")
+            raise StoreError(
+                f"object {digest[:16]}…: was altered; its bytes are not those that its name says"
+            )
         return content
 
     def remove(self, epoch: str, digest: str) -> None:
@@ -95,7 +97,9 @@ class Objects:
     def epochs(self) -> list[str]:
         """The folders that there are."""
         with contextlib.suppress(FileNotFoundError):
-            return sorted(entry.name for entry in os.scandir(self.folder) if entry.is_dir(follow_symlinks=False))
+            return sorted(
+                entry.name for entry in os.scandir(self.folder) if entry.is_dir(follow_symlinks=False)
+            )
         return []
 
     def names(self, epoch: str) -> Iterator[tuple[str, bool]]:

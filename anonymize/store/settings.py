@@ -17,9 +17,10 @@ from typing import Any, Final, Literal
 
 from anonymize.errors import UsageError
 from anonymize.store.errors import StoreError
+from anonymize.store.events import CLASSES
 
 NAME: Final = "settings.json"
-CLASSES: Final = ("general", "personal", "sensitive", "important")
+
 MOST_RETENTION_DAYS: Final = 14  # STORAGE.md: by default; more only by `long_retention`
 LONGEST_RETENTION_DAYS: Final = 3650
 GIB: Final = 1 << 30
@@ -34,6 +35,8 @@ class StoreSettings:
 
     Parameters
     ----------
+    origin : str
+        Name of this store's ledger, in its checkpoints; chosen when the store is made.
     purpose : str
         One word of small letters, `-` and `_`, as it stands in the ledger: `accident-evidence`.
     purpose_text : str
@@ -57,6 +60,7 @@ class StoreSettings:
         The owner took the consent back, or paused recording.
     """
 
+    origin: str = ""
     purpose: str = ""
     purpose_text: str = ""
     contact: str = ""
@@ -72,21 +76,29 @@ class StoreSettings:
     stopped: bool = False
 
     def check(self) -> None:
-        """Raise `UsageError` for what a store cannot be run with; what is missing is no fault, it only records nothing."""
+        """Raise `UsageError` for values that cannot be; what is missing is no fault, nothing is recorded then."""
         if self.purpose and not _PURPOSE.fullmatch(self.purpose):
-            raise UsageError(f"purpose is {self.purpose!r}; wanted one word of small letters, such as accident-evidence")
+            raise UsageError(
+                f"purpose is {self.purpose!r}; wanted one word of small letters, such as accident-evidence"
+            )
         if self.region and not _REGION.fullmatch(self.region):
             raise UsageError(f"region is {self.region!r}; wanted ISO 3166, such as CN or CN-SH")
         for name in ("consent_from", "consent_until"):
             if getattr(self, name):
                 parse_day(getattr(self, name), name)
-        unknown = {*self.classes.values(), *(key.partition("@")[0] for key in self.retention_days)} - {*CLASSES}
+        unknown = {*self.classes.values(), *(key.partition("@")[0] for key in self.retention_days)} - {
+            *CLASSES
+        }
         if unknown or "default" not in self.classes:
-            raise UsageError(f"class {', '.join(sorted(unknown)) or 'of `default`'}; wanted {', '.join(CLASSES)}")
+            raise UsageError(
+                f"class {', '.join(sorted(unknown)) or 'of `default`'}; wanted {', '.join(CLASSES)}"
+            )
         most = LONGEST_RETENTION_DAYS if self.long_retention else MOST_RETENTION_DAYS
         for key, days in self.retention_days.items():
             if not 1 <= days <= most:
-                raise UsageError(f"retention of {key} is {days} days; wanted 1 to {most} (more with long_retention)")
+                raise UsageError(
+                    f"retention of {key} is {days} days; wanted 1 to {most} (more with long_retention)"
+                )
         if self.limit_bytes < 1 or self.at_limit not in ("delete_oldest", "stop"):
             raise UsageError("limit_bytes is at least 1; at_limit is delete_oldest or stop")
 
@@ -172,7 +184,9 @@ def write_settings(folder: Path, settings: StoreSettings) -> None:
 def replace_file(path: Path, content: bytes, *, mode: int = 0o600, lasting: bool = True) -> None:
     """Write a small file in one step, by rename. `lasting`: it outlives a power cut."""
     temporary = path.with_name(f".{path.name}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    descriptor = os.open(
+        temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode
+    )
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
