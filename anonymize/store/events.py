@@ -80,6 +80,7 @@ FIELDS: Final[dict[str, Callable[[Any], bool]]] = {
     "classes": lambda value: (
         isinstance(value, Mapping) and set(value) <= set(CLASSES) and all(map(_is_count, value.values()))
     ),
+    "content": _digest,  # SHA-256 of the object before it was encrypted: what an export hands over
     "contact": _digest,  # SHA-256 of what the owner wrote: it is no business of whoever reads the ledger
     "count": _is_count,
     "digest": _digest,  # SHA-256 of the stored bytes
@@ -134,7 +135,7 @@ EVENTS: Final[dict[str, Event]] = {
     # what is kept
     "segment.stored": _event(
         "bytes class digest exceptions frames model region retain_until",
-        "epoch persons policy purpose sensitive zone_list",
+        "content epoch persons policy purpose sensitive zone_list",
     ),
     "segment.deleted": _event("cause class digest method", "bytes epoch region segment_row"),
     "segment.missing": _event("digest", "segment_row"),

@@ -17,10 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from typing import Any, Final, Self
 
 from anonymize.store.errors import LedgerError, RowError
 from anonymize.store.events import JsonValue, checked
@@ -37,35 +34,15 @@ from anonymize.store.ledger_verifier import (
     note_text,
     open_read_only,
     row_of,
+    statement_text,
 )
 from anonymize.store.proofs import consistency_path, inclusion_path
+from anonymize.store.signing import Signer, signed_note, verify_key
 
 CHECKPOINT_ROWS: Final = 1000  # STORAGE.md: every N rows or 60 s
 CHECKPOINT_S: Final = 60.0
 MOST_QUEUED: Final = 100_000  # rows that wait for a commit which does not come: memory is bounded, and said
 LAST_DAY_S: Final = 253_402_300_799.0  # end of the year 9999
-
-
-class Signer(Protocol):
-    """What signs: an `Ed25519PrivateKey`, or a TPM or HSM behind the same two methods."""
-
-    def sign(self, data: bytes, /) -> bytes:
-        """The signature, 64 bytes."""
-
-    def public_key(self) -> Ed25519PublicKey:
-        """The public key."""
-
-
-def verify_key(signer: Signer, name: str) -> VerifyKey:
-    """The public key of a signer under a name."""
-    return VerifyKey(name, signer.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
-
-
-def signed_note(text: str, signer: Signer, name: str) -> str:
-    """A C2SP signed note of `text`, which ends with a newline."""
-    key = verify_key(signer, name)
-    signature = key.key_id + signer.sign(text.encode())
-    return f"{text}\n— {name} {base64.b64encode(signature).decode()}\n"
 
 
 class Ledger:
@@ -229,6 +206,12 @@ class Ledger:
             if self._queue:
                 self._write_queue()
             return self._seal()
+
+    def signed(self, kind: str, body: dict[str, JsonValue]) -> str:
+        """A signed statement of this kind (such as "bundle") by the ledger's key."""
+        if self._signer is None:
+            raise LedgerError(f"{self.path}: no key to sign with")
+        return signed_note(statement_text(kind, body), self._signer, self.origin)
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
