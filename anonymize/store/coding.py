@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -103,6 +104,12 @@ class Payload:
             found.append(self.media[start : start + size])
             start += size
         return found
+
+
+def content_digest(plain: bytes) -> str:
+    """Hex SHA-256 of a packed group's media: what is handed over when it is copied or exported."""
+    start = _LENGTH_BYTES + int.from_bytes(plain[:_LENGTH_BYTES], "big")
+    return hashlib.sha256(memoryview(plain)[start:]).hexdigest()
 
 
 class GroupMaker:

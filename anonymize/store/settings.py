@@ -58,6 +58,8 @@ class StoreSettings:
     at_limit : {"delete_oldest", "stop"}
     withdrawn, stopped : bool
         The owner took the consent back, or paused recording.
+    key_file : str
+        Where the device's key is, for the commands; relative to the store's folder. Empty where it is in no file.
     """
 
     origin: str = ""
@@ -74,6 +76,7 @@ class StoreSettings:
     at_limit: AtLimit = "delete_oldest"
     withdrawn: bool = False
     stopped: bool = False
+    key_file: str = ""
 
     def check(self) -> None:
         """Raise `UsageError` for values that cannot be; what is missing is no fault, nothing is recorded then."""
@@ -127,7 +130,11 @@ class StoreSettings:
 
     def digest(self) -> str:
         """Hex SHA-256 of what decides about keeping: the `policy` of ledger rows."""
-        kept = {key: value for key, value in asdict(self).items() if key not in ("withdrawn", "stopped")}
+        kept = {
+            key: value
+            for key, value in asdict(self).items()
+            if key not in ("withdrawn", "stopped", "key_file")
+        }
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 

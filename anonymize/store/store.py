@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import threading
 import time
@@ -27,16 +26,19 @@ from typing import Any, Final, Self
 from anonymize.errors import UsageError
 from anonymize.frames import Dropped, ReleasedFrame
 from anonymize.media.segments import Coding
+from anonymize.store.actions import answer_requests
 from anonymize.store.coding import GroupMaker, Payload
 from anonymize.store.errors import StoreBusyError, StoreError
 from anonymize.store.events import JsonValue
 from anonymize.store.index import NAME as INDEX_NAME
 from anonymize.store.index import Entry, Index
 from anonymize.store.keys import KeyHome
-from anonymize.store.ledger import Ledger, Signer
+from anonymize.store.ledger import Ledger
+from anonymize.store.ledger_verifier import set_digest
 from anonymize.store.objects import Objects
 from anonymize.store.repair import Repair, repair
 from anonymize.store.settings import StoreSettings, read_settings, utc_day, write_settings
+from anonymize.store.signing import Signer
 from anonymize.store.vault import MadeBy, Segment, Vault
 from anonymize.store.writing import Gap, Writer
 from anonymize.zones.hold import ReleasedGroup
@@ -76,7 +78,6 @@ class Store:
         self._counts_due_s = self._tick_due_s = 0.0
         self._day_done: date | None = None
         self._refused_as = "closed"
-        self.on_tick: list[Callable[[], None]] = []
 
     # -- opening and closing ------------------------------------------------------------------------------
 
@@ -135,6 +136,7 @@ class Store:
             ledger = Ledger.open(path / LEDGER_NAME, signer, origin=settings.origin, clock=clock)
             opening.callback(ledger.close)
             objects = Objects(path / "objects")
+            objects.folder.mkdir(mode=0o700, exist_ok=True)
             vault = Vault(objects, index, ledger, home=home, settings=lambda: store.settings, clock=clock)
             store = cls(path, vault, lock, clock=clock)
             store.settings = settings
@@ -286,13 +288,13 @@ class Store:
         self.vault.delete(self.vault.over_limit(), "size_limit")
 
     def tick(self, *, now: bool = False) -> None:
-        """What is due: a change of consent, retention, the counts of a day, a checkpoint, what the owner asked for."""
+        """What is due between two segments: what the owner asked for, a change of consent, retention, counts."""
         if not now and time.monotonic() < self._tick_due_s:
             return
         self._tick_due_s = time.monotonic() + TICK_EVERY_S
         with self.turn:
-            for job in self.on_tick:
-                job()
+            if self._made_by is not None:
+                answer_requests(self)
             self._watch_refusal()
             today = self.vault.today()
             if today != self._day_done:
@@ -428,18 +430,13 @@ class Store:
     def open_segment(self, digest: str) -> Payload:
         """For who has written the row with `note_read`."""
         with self.turn:
-            return Payload.unpack(self.vault.open(digest)[1])
+            return Payload.unpack(self.vault.reader.open(digest)[1])
 
     def _entry(self, digest: str) -> Entry:
         found = self.vault.index.find(digest)
         if found is None:
             raise StoreError(f"object {digest[:16]}…: is not held")
         return found[0]
-
-
-def set_digest(digests: Iterable[str]) -> str:
-    """Hex SHA-256 over a set of objects: their digests, sorted, a line each."""
-    return hashlib.sha256("".join(f"{one}\n" for one in sorted(digests)).encode()).hexdigest()
 
 
 def _described(entry: Entry) -> dict[str, Any]:

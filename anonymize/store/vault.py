@@ -18,12 +18,14 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from anonymize.store.coding import content_digest
 from anonymize.store.errors import LedgerError, StoreError
 from anonymize.store.events import JsonValue
 from anonymize.store.index import Entry, Index
-from anonymize.store.keys import KEY_BYTES, KeyHome, Place, open_segment, seal_segment
+from anonymize.store.keys import KEY_BYTES, KeyHome, Place, seal_segment
 from anonymize.store.ledger import Ledger
 from anonymize.store.objects import Objects
+from anonymize.store.reading import Reader
 from anonymize.store.settings import StoreSettings, utc_day
 
 DELETED_TOGETHER: Final = 500
@@ -82,6 +84,7 @@ class Vault:
         clock: Callable[[], float],
     ) -> None:
         self.objects, self.index, self.ledger, self.home = objects, index, ledger, home
+        self.reader = Reader(objects, index, home)
         self._settings, self._clock = settings, clock
         self._epoch_keys: OrderedDict[str, AESGCM] = OrderedDict()
         self._rows: dict[str, int] = {}  # of segments: queued, or committed and not yet noted in the index
@@ -121,7 +124,10 @@ class Vault:
         except BaseException:
             self._take_back(entries)
             raise
-        self._rows = {entry.digest: self._append_row(entry, made_by) for entry in entries}
+        self._rows = {
+            entry.digest: self._append_row(entry, segment, made_by)
+            for entry, segment in zip(entries, segments, strict=True)
+        }
         try:
             self.ledger.commit()
         except LedgerError as fault:
@@ -150,9 +156,10 @@ class Vault:
             for entry in entries:
                 self.objects.remove(entry.place.epoch, entry.digest)
 
-    def _append_row(self, entry: Entry, made_by: MadeBy) -> int:
+    def _append_row(self, entry: Entry, segment: Segment, made_by: MadeBy) -> int:
         settings = self._settings()
         fields: dict[str, JsonValue] = {
+            "content": content_digest(segment.plain),
             "digest": entry.digest, "bytes": entry.stored_bytes, "frames": entry.frames,
             "class": entry.place.data_class, "region": entry.place.region, "retain_until": entry.retain_until,
             "epoch": entry.place.epoch, "model": made_by.model, "exceptions": list(made_by.exceptions),
@@ -195,23 +202,6 @@ class Vault:
         if len(self._epoch_keys) > EPOCH_KEYS_KEPT:
             self._epoch_keys.popitem(last=False)
         return cipher
-
-    # -- read ---------------------------------------------------------------------------------------------
-
-    def open(self, digest: str) -> tuple[Entry, bytes]:
-        """A segment and its plain bytes. The caller has written the row that says who reads.
-
-        Raises
-        ------
-        StoreError
-            There is none, or it does not open.
-        """
-        found = self.index.find(digest)
-        if found is None:
-            raise StoreError(f"object {digest[:16]}…: is not held")
-        entry, wrapped = found
-        stored = self.objects.read(entry.place.epoch, digest)
-        return entry, open_segment(stored, entry.place, wrapped, self._key_of(entry.place.epoch))
 
     # -- delete -------------------------------------------------------------------------------------------
 
@@ -279,6 +269,7 @@ class Vault:
         gone = self.index.empty_epochs(before)
         for epoch in gone:
             self._epoch_keys.pop(epoch, None)
+            self.reader.forget()
             self.home.destroy(epoch)
             self.index.remove_epoch(epoch)
             self.objects.remove_empty(epoch)
