@@ -87,7 +87,10 @@ class Choice:
 
 
 def _delete(store: Store, choice: Choice) -> dict[str, Any]:
-    return _deleted(store, choice, "delete", "owner")
+    receipt = _deleted(store, choice, "delete", "owner")
+    if not receipt["segments"]:
+        raise StoreError("nothing that is held fits this choice; nothing was deleted")
+    return receipt
 
 
 def _deleted(store: Store, choice: Choice, action: str, cause: str) -> dict[str, Any]:

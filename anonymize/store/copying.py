@@ -30,8 +30,7 @@ def copy_out(folder: Path, home: KeyHome, digests: Sequence[str], target: Path) 
     StoreError, MediaError
         A segment does not open, or the disk does not take it. Complete films are kept.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(f"{target}: is there already; wanted a new name, or an empty folder")
+    check_empty(target)
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.closing(Index(folder / INDEX_NAME, read_only=True)) as index:
         reader = Reader(Objects(folder / "objects"), index, home)
@@ -40,6 +39,12 @@ def copy_out(folder: Path, home: KeyHome, digests: Sequence[str], target: Path) 
                 entry, plain = reader.open(digest)
                 copy.add(Payload.unpack(plain), entry.place.epoch)
         return copy.files
+
+
+def check_empty(target: Path) -> None:
+    """Raise `UsageError` unless a copy can be written there: before anything is noted as read."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(f"{target}: is there already; wanted a new name, or an empty folder")
 
 
 class Copy:

@@ -52,7 +52,7 @@ def repair(vault: Vault) -> Repair:
     done = Repair()
     stored, ended = _new_rows(vault)
     _drop_unsettled(vault, stored)
-    _finish_deletions(vault, frozenset(ended), done)
+    ended |= _finish_deletions(vault, frozenset(ended), done)
     lost = _compare_objects(vault, done)
     for digest in stored.keys() - ended - {entry.digest for entry in lost}:
         if not vault.index.holds(digest):
@@ -95,12 +95,14 @@ def _drop_unsettled(vault: Vault, stored: dict[str, int]) -> None:
     vault.index.commit()
 
 
-def _finish_deletions(vault: Vault, ended: frozenset[str], done: Repair) -> None:
+def _finish_deletions(vault: Vault, ended: frozenset[str], done: Repair) -> set[str]:
+    """End the deletions that had begun; the digests of what is gone by it."""
     going = vault.index.going()
     if going:
         vault.bury(going, with_tombstone=ended)
         done.deletions_completed = len(going)
         vault.index.empty_log()
+    return {entry.digest for entry, _ in going}
 
 
 def _compare_objects(vault: Vault, done: Repair) -> list[Entry]:
