@@ -88,7 +88,7 @@ FIELDS: Final[dict[str, Callable[[Any], bool]]] = {
     "exceptions": _is_exceptions,
     "frames": _is_count,
     "jurisdiction": _matches(r"[A-Z]{2}(?:-[A-Z]{1,3})?"),  # ISO 3166
-    "kind": lambda value: value in ("export", "read"),
+    "kind": lambda value: value in ("export", "read", "handover"),  # the last does not leave the country
     "method": lambda value: value in METHODS,
     "model": _digest,
     "of_day": _is_day,

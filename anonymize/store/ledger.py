@@ -111,6 +111,7 @@ class Ledger:
             ledger._signer, ledger._clock, ledger._writable = signer, clock, not read_only
             if not read_only:
                 ledger._make_tables()
+            ledger._check_identity()
             ledger._read_state()
             ledger._lock_file, ledger._sealed_at_s = lock_file, clock()
         except BaseException as fault:
@@ -342,20 +343,22 @@ class Ledger:
                 for statement in SCHEMA.values():
                     connection.execute(statement)
                 connection.execute("INSERT INTO ledger_meta VALUES ('origin', ?)", (self.origin,))
+
+    def _check_identity(self) -> None:
+        """The ledger is of this origin and of this key; the first signer's key is written down."""
+        if check_schema(self._connection).get("origin") != self.origin:
+            raise LedgerError(f"{self.path}: is the ledger of another origin; wanted {self.origin}")
         if self._signer is None:
             return
-        ours = verify_key(self._signer, self.origin)
-        if self.key is None:
+        ours, stated = verify_key(self._signer, self.origin), self.key
+        if stated is None and self._writable:
             with self._transaction() as connection:
                 connection.execute("INSERT INTO ledger_meta VALUES ('key', ?)", (ours.text,))
-        elif self.key != ours:
+        elif stated != ours:
             raise LedgerError(f"{self.path}: was begun with another key; wanted that key, or a new ledger")
 
     def _read_state(self) -> None:
         """The right edge, and whether the last checkpoint goes with the rows below it."""
-        meta = check_schema(self._connection)
-        if meta.get("origin") != self.origin:
-            raise LedgerError(f"{self.path}: is the ledger of another origin; wanted {self.origin}")
         self._edge = self._edge_at(self._count())
         newest = self._connection.execute(
             "SELECT note FROM ledger_checkpoints ORDER BY size DESC LIMIT 1"

@@ -386,12 +386,16 @@ class Findings:
 
 def open_read_only(path: Path) -> sqlite3.Connection:
     """A connection that cannot write; a folder that cannot be written to is no hindrance."""
-    address = path.resolve().as_uri()
+    address = f"{path.resolve().as_uri()}?mode=ro"
     try:
-        ledger = sqlite3.connect(f"{address}?mode=ro", uri=True, isolation_level=None)
+        ledger = sqlite3.connect(address, uri=True, isolation_level=None)
         ledger.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:  # a medium without room for the index of the write-ahead log
-        ledger = sqlite3.connect(f"{address}?immutable=1", uri=True, isolation_level=None)
+    except sqlite3.OperationalError:
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists() and log.stat().st_size:
+            raise  # rows would be passed over
+        # a medium without room for the index of the write-ahead log
+        ledger = sqlite3.connect(f"{address}&immutable=1", uri=True, isolation_level=None)
     ledger.execute("PRAGMA trusted_schema = OFF")
     return ledger
 
@@ -536,6 +540,11 @@ def statement_of(note: str, kind: str, keys: Sequence[VerifyKey]) -> dict[str, A
     return body
 
 
+def statement_digest(note: str) -> str:
+    """SHA-256, hex, of what was signed: more signatures under the same text make no other statement of it."""
+    return hashlib.sha256((note.rpartition("\n\n")[0] + "\n").encode()).hexdigest()
+
+
 def set_digest(digests: Iterable[str]) -> str:
     """SHA-256, hex, over the sorted digests of a set of objects, one a line."""
     return hashlib.sha256("".join(f"{one}\n" for one in sorted(digests)).encode()).hexdigest()
@@ -582,8 +591,9 @@ def _verify_contents(manifest: dict[str, Any], keys: Sequence[VerifyKey], findin
         counts[one["class"]] = counts.get(one["class"], 0) + 1
     export = verify_receipt(manifest["export"], keys, checkpoint=checkpoint)
     facts = {"classes": counts, "count": len(objects), "set": set_digest(one["digest"] for one in objects)}
-    facts |= {name: sum(one[name] for one in objects) for name in ("bytes", "persons", "sensitive")}
-    facts |= {name: manifest[name] for name in ("jurisdiction", "policy", "purpose", "recipient")}
+    facts["bytes"] = sum(one["bytes"] for one in objects)
+    named = ("jurisdiction", "kind", "persons", "policy", "purpose", "recipient", "sensitive")
+    facts |= {name: manifest[name] for name in named}
     if export["event"] != "export.begun" or any(export[name] != held for name, held in facts.items()):
         raise AlteredError("the ledger's row of this export speaks of another one")
     approval = manifest["approval"]
@@ -605,7 +615,7 @@ def _verify_approval(
     except UnknownSignerError:
         findings.notes.append("the approval's signature was not checked: its key was not given")
         said = json.loads(approval.split("\n")[1])
-    for name in ("classes", "jurisdiction", "persons", "purpose", "recipient", "sensitive", "set"):
+    for name in ("classes", "jurisdiction", "kind", "persons", "purpose", "recipient", "sensitive", "set"):
         if said[name] != facts[name]:
             raise AlteredError(f"the approval is for another {name}")
 
