@@ -22,7 +22,7 @@ PAGE: Final = 500  # rows looked at in one go
 _SCHEMA: Final = """
 CREATE TABLE epochs (epoch TEXT PRIMARY KEY, wrapped BLOB NOT NULL, next_index INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE segments (
-    number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL, position INTEGER NOT NULL,
+    number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, content TEXT NOT NULL, epoch TEXT NOT NULL, position INTEGER NOT NULL,
     class TEXT NOT NULL, region TEXT NOT NULL, retain_until TEXT NOT NULL, bytes INTEGER NOT NULL,
     frames INTEGER NOT NULL, row INTEGER, wrapped BLOB, cause TEXT NOT NULL DEFAULT '');
 CREATE INDEX by_retention ON segments (retain_until);
@@ -39,14 +39,15 @@ CREATE TRIGGER went AFTER DELETE ON segments BEGIN
 CREATE TABLE drops (day TEXT, reason TEXT, fine INTEGER, frames INTEGER NOT NULL, written INTEGER NOT NULL,
     PRIMARY KEY (day, reason, fine)) WITHOUT ROWID;
 """
-_COLUMNS: Final = "digest, epoch, position, class, region, retain_until, bytes, frames, row, number"
+_COLUMNS: Final = "digest, content, epoch, position, class, region, retain_until, bytes, frames, row, number"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One segment. `row` is that of the ledger, None until the index has learnt that it was committed."""
+    """One segment. `digest` is of the stored bytes, `content` of the media in it. `row` is that of the ledger, None until the index has learnt that it was committed."""
 
     digest: str
+    content: str
     place: Place
     retain_until: str
     stored_bytes: int
@@ -161,10 +162,10 @@ class Index:
     def add(self, entry: Entry, wrapped: bytes) -> None:
         """Keep a segment and its wrapped key."""
         self._base.execute(
-            "INSERT INTO segments (digest, epoch, position, class, region, retain_until, bytes, frames, row, wrapped)"
+            "INSERT INTO segments (digest, content, epoch, position, class, region, retain_until, bytes, frames, wrapped)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (entry.digest, entry.place.epoch, entry.place.index, entry.place.data_class, entry.place.region,
-             entry.retain_until, entry.stored_bytes, entry.frames, entry.row, wrapped),
+            (entry.digest, entry.content, entry.place.epoch, entry.place.index, entry.place.data_class, entry.place.region,
+             entry.retain_until, entry.stored_bytes, entry.frames, wrapped),
         )  # fmt: skip
 
     def find(self, digest: str) -> tuple[Entry, bytes] | None:
@@ -277,7 +278,8 @@ class Index:
 
 
 def _entry(found: Sequence[Any]) -> Entry:
-    digest, epoch, position, data_class, region, retain_until, stored, frames, row, number = found[:10]
-    return Entry(
-        digest, Place(epoch, position, data_class, region), retain_until, stored, frames, row, number
-    )
+    digest, content, epoch, position, data_class, region, retain_until, stored, frames, row, number = found[
+        :11
+    ]
+    place = Place(epoch, position, data_class, region)
+    return Entry(digest, content, place, retain_until, stored, frames, row, number)

@@ -35,6 +35,7 @@ from anonymize.store.index import Entry, Index
 from anonymize.store.keys import KeyHome
 from anonymize.store.ledger import Ledger
 from anonymize.store.ledger_verifier import set_digest
+from anonymize.store.object_source import ObjectFacts
 from anonymize.store.objects import Objects
 from anonymize.store.repair import Repair, repair
 from anonymize.store.settings import StoreSettings, read_settings, utc_day, write_settings
@@ -396,13 +397,20 @@ class Store:
         with self.turn:
             return iter([entry.digest for entry in self.vault.index.entries()])
 
-    def describe(self, digest: str) -> dict[str, Any]:
+    def describe(self, object_id: str, /) -> ObjectFacts:
         """What is known of a segment without opening it; raises `StoreError` where there is none."""
         with self.turn:
-            return _described(self._entry(digest))
+            entry = self._entry(object_id)
+            row = self.vault.row_of(entry)
+            if row is None:
+                raise StoreError(f"object {object_id[:16]}…: has no row in the ledger yet")
+            return ObjectFacts(
+                digest=entry.content, stored_bytes=entry.stored_bytes, data_class=entry.place.data_class,
+                region=entry.place.region, retain_until=entry.retain_until, ledger_row=row,
+            )  # fmt: skip
 
-    def read(self, digest: str, *, recipient: str = "owner", purpose: str = "inspection") -> bytes:
-        """The film or the pictures of a segment. A row in the ledger says so before they are handed out.
+    def read(self, object_id: str, /, *, recipient: str = "program", purpose: str = "reading") -> bytes:
+        """The film (MP4) of a segment, or its JPEGs one after another. A row says so before it is handed out.
 
         Raises
         ------
@@ -410,9 +418,9 @@ class Store:
             There is none, or it does not open.
         """
         with self.turn:
-            entry = self._entry(digest)
+            entry = self._entry(object_id)
             self.note_read([entry], recipient=recipient, purpose=purpose)
-            return self.open_segment(digest).media
+            return self.open_segment(object_id).media
 
     def note_read(self, entries: list[Entry], *, recipient: str, purpose: str) -> int:
         """The row that says who reads; its number. Committed when this returns."""
@@ -437,14 +445,6 @@ class Store:
         if found is None:
             raise StoreError(f"object {digest[:16]}…: is not held")
         return found[0]
-
-
-def _described(entry: Entry) -> dict[str, Any]:
-    return {
-        "digest": entry.digest, "class": entry.place.data_class, "region": entry.place.region,
-        "day": entry.place.epoch, "retain_until": entry.retain_until, "bytes": entry.stored_bytes,
-        "frames": entry.frames, "segment_row": entry.row,
-    }  # fmt: skip
 
 
 def _lock(folder: Path) -> int:

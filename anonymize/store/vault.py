@@ -124,10 +124,7 @@ class Vault:
         except BaseException:
             self._take_back(entries)
             raise
-        self._rows = {
-            entry.digest: self._append_row(entry, segment, made_by)
-            for entry, segment in zip(entries, segments, strict=True)
-        }
+        self._rows = {entry.digest: self._append_row(entry, made_by) for entry in entries}
         try:
             self.ledger.commit()
         except LedgerError as fault:
@@ -140,7 +137,7 @@ class Vault:
         stored, wrapped = seal_segment(segment.plain, place, key)
         until = settings.retain_until(segment.data_class, date.fromisoformat(epoch)).isoformat()
         digest = self.objects.put(epoch, stored)
-        entry = Entry(digest, place, until, len(stored), segment.frames)
+        entry = Entry(digest, content_digest(segment.plain), place, until, len(stored), segment.frames)
         try:
             self.index.add(entry, wrapped)
         except BaseException:
@@ -156,16 +153,20 @@ class Vault:
             for entry in entries:
                 self.objects.remove(entry.place.epoch, entry.digest)
 
-    def _append_row(self, entry: Entry, segment: Segment, made_by: MadeBy) -> int:
+    def _append_row(self, entry: Entry, made_by: MadeBy) -> int:
         settings = self._settings()
         fields: dict[str, JsonValue] = {
-            "content": content_digest(segment.plain),
+            "content": entry.content,
             "digest": entry.digest, "bytes": entry.stored_bytes, "frames": entry.frames,
             "class": entry.place.data_class, "region": entry.place.region, "retain_until": entry.retain_until,
             "epoch": entry.place.epoch, "model": made_by.model, "exceptions": list(made_by.exceptions),
             "zone_list": made_by.zone_list, "policy": settings.digest(), "purpose": settings.purpose,
         }  # fmt: skip
         return self.ledger.append("segment.stored", fields)
+
+    def row_of(self, entry: Entry) -> int | None:
+        """Number of its `segment.stored` row; None where no row of it is known."""
+        return self._rows.get(entry.digest) if entry.row is None else entry.row
 
     def settle(self) -> None:
         """Commit rows that wait since a fault; raises `LedgerError` where the disk still does not take them."""
