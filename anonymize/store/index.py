@@ -22,9 +22,9 @@ PAGE: Final = 500  # rows looked at in one go
 _SCHEMA: Final = """
 CREATE TABLE epochs (epoch TEXT PRIMARY KEY, wrapped BLOB NOT NULL, next_index INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE segments (
-    number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, content TEXT NOT NULL, epoch TEXT NOT NULL, position INTEGER NOT NULL,
-    class TEXT NOT NULL, region TEXT NOT NULL, retain_until TEXT NOT NULL, bytes INTEGER NOT NULL,
-    frames INTEGER NOT NULL, row INTEGER, wrapped BLOB, cause TEXT NOT NULL DEFAULT '');
+    number INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, content TEXT NOT NULL, epoch TEXT NOT NULL,
+    position INTEGER NOT NULL, class TEXT NOT NULL, region TEXT NOT NULL, retain_until TEXT NOT NULL,
+    bytes INTEGER NOT NULL, frames INTEGER NOT NULL, row INTEGER, wrapped BLOB, cause TEXT NOT NULL DEFAULT '');
 CREATE INDEX by_retention ON segments (retain_until);
 CREATE INDEX by_epoch ON segments (epoch);
 CREATE INDEX unsettled ON segments (number) WHERE row IS NULL;
@@ -44,7 +44,10 @@ _COLUMNS: Final = "digest, content, epoch, position, class, region, retain_until
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One segment. `digest` is of the stored bytes, `content` of the media in it. `row` is that of the ledger, None until the index has learnt that it was committed."""
+    """One segment. `digest` is of the stored bytes, `content` of the media in it.
+
+    `row` is that of the ledger, None until the index has learnt that it was committed.
+    """
 
     digest: str
     content: str
@@ -162,10 +165,11 @@ class Index:
     def add(self, entry: Entry, wrapped: bytes) -> None:
         """Keep a segment and its wrapped key."""
         self._base.execute(
-            "INSERT INTO segments (digest, content, epoch, position, class, region, retain_until, bytes, frames, wrapped)"
+            "INSERT INTO segments"
+            " (digest, content, epoch, position, class, region, retain_until, bytes, frames, wrapped)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (entry.digest, entry.content, entry.place.epoch, entry.place.index, entry.place.data_class, entry.place.region,
-             entry.retain_until, entry.stored_bytes, entry.frames, wrapped),
+            (entry.digest, entry.content, entry.place.epoch, entry.place.index, entry.place.data_class,
+             entry.place.region, entry.retain_until, entry.stored_bytes, entry.frames, wrapped),
         )  # fmt: skip
 
     def find(self, digest: str) -> tuple[Entry, bytes] | None:
