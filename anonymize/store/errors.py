@@ -14,7 +14,18 @@ from anonymize.errors import AnonymizeError
 
 
 class StoreError(AnonymizeError, RuntimeError):
-    """A store that cannot be opened, is in use elsewhere, or does not hold what was asked for."""
+    """A store that cannot be opened, is in use elsewhere, or does not hold what was asked for.
+
+    Parameters
+    ----------
+    message : str
+    reason : str
+        One word for counts: `store_failed`, or what the disk did.
+    """
+
+    def __init__(self, message: str, *, reason: str = "store_failed") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class StoreBusyError(StoreError):

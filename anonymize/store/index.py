@@ -108,53 +108,63 @@ class Index:
         """Give the file back."""
         self._base.close()
 
+    def _do(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        try:
+            return self._base.execute(query, values)
+        except sqlite3.Error as fault:
+            raise _our_error(fault) from None
+
+    def _do_many(self, query: str, rows: Iterable[Sequence[Any]]) -> None:
+        try:
+            self._base.executemany(query, rows)
+        except sqlite3.Error as fault:
+            raise _our_error(fault) from None
+
     def _one(self, query: str, *values: Any) -> Any:
-        found = self._base.execute(query, values).fetchone()
+        found = self._do(query, values).fetchone()
         return None if found is None else found[0]
 
     def begin(self) -> None:
         """Begin a transaction."""
-        self._base.execute("BEGIN IMMEDIATE")
+        self._do("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """Make it last."""
-        self._base.execute("COMMIT")
+        self._do("COMMIT")
 
     def roll_back(self) -> None:
         """Forget it, where one is open."""
         if self._base.in_transaction:
-            self._base.execute("ROLLBACK")
+            self._do("ROLLBACK")
 
     # -- epochs -------------------------------------------------------------------------------------------
 
     def epoch(self, name: str) -> tuple[bytes, int] | None:
         """The wrapped key of an epoch and the index of its next segment."""
-        found = self._base.execute(
-            "SELECT wrapped, next_index FROM epochs WHERE epoch = ?", (name,)
-        ).fetchone()
+        found = self._do("SELECT wrapped, next_index FROM epochs WHERE epoch = ?", (name,)).fetchone()
         return None if found is None else (bytes(found[0]), int(found[1]))
 
     def add_epoch(self, name: str, wrapped: bytes) -> None:
         """Keep the key of a new epoch."""
-        self._base.execute("INSERT INTO epochs VALUES (?, ?, 0)", (name, wrapped))
+        self._do("INSERT INTO epochs VALUES (?, ?, 0)", (name, wrapped))
 
     def take_index(self, name: str) -> int:
         """The next index of an epoch; none is given twice."""
-        self._base.execute("UPDATE epochs SET next_index = next_index + 1 WHERE epoch = ?", (name,))
+        self._do("UPDATE epochs SET next_index = next_index + 1 WHERE epoch = ?", (name,))
         return int(self._one("SELECT next_index FROM epochs WHERE epoch = ?", name)) - 1
 
     def empty_epochs(self, before: str) -> list[str]:
         """Epochs before a day of which no segment is left."""
         query = "SELECT epoch FROM epochs WHERE epoch < ? AND epoch NOT IN (SELECT epoch FROM segments) ORDER BY epoch"
-        return [name for (name,) in self._base.execute(query, (before,))]
+        return [name for (name,) in self._do(query, (before,))]
 
     def epochs_held(self) -> list[str]:
         """Epochs of which there are segments."""
-        return [name for (name,) in self._base.execute("SELECT DISTINCT epoch FROM segments ORDER BY epoch")]
+        return [name for (name,) in self._do("SELECT DISTINCT epoch FROM segments ORDER BY epoch")]
 
     def remove_epoch(self, name: str) -> None:
         """Overwrite its wrapped key."""
-        self._base.execute("DELETE FROM epochs WHERE epoch = ?", (name,))
+        self._do("DELETE FROM epochs WHERE epoch = ?", (name,))
 
     def newest_epoch(self) -> str:
         """The last day that the store has seen; empty for a new one."""
@@ -164,7 +174,7 @@ class Index:
 
     def add(self, entry: Entry, wrapped: bytes) -> None:
         """Keep a segment and its wrapped key."""
-        self._base.execute(
+        self._do(
             "INSERT INTO segments"
             " (digest, content, epoch, position, class, region, retain_until, bytes, frames, wrapped)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -174,7 +184,7 @@ class Index:
 
     def find(self, digest: str) -> tuple[Entry, bytes] | None:
         """A segment that is held, and its wrapped key."""
-        found = self._base.execute(
+        found = self._do(
             f"SELECT {_COLUMNS}, wrapped FROM segments WHERE digest = ? AND cause = ''", (digest,)
         ).fetchone()
         return None if found is None else (_entry(found), bytes(found[-1]))
@@ -188,7 +198,7 @@ class Index:
         after = 0
         condition = f"AND {where}" if where else ""
         while True:
-            found = self._base.execute(
+            found = self._do(
                 f"SELECT {_COLUMNS} FROM segments WHERE cause = '' AND number > ? {condition}"
                 f" ORDER BY number LIMIT {PAGE}",
                 (after, *values),
@@ -200,43 +210,39 @@ class Index:
 
     def going(self, limit: int = -1) -> list[tuple[Entry, str]]:
         """Segments whose deletion has begun, with its cause."""
-        found = self._base.execute(
+        found = self._do(
             f"SELECT {_COLUMNS}, cause FROM segments WHERE cause != '' ORDER BY number LIMIT ?", (limit,)
         )
         return [(_entry(one), one[-1]) for one in found]
 
     def destroy_keys(self, entries: Iterable[Entry], cause: str) -> None:
         """Overwrite the wrapped keys and mark the entries as going."""
-        self._base.executemany(
+        self._do_many(
             "UPDATE segments SET wrapped = NULL, cause = ? WHERE number = ?",
             [(cause, entry.number) for entry in entries],
         )
 
     def remove(self, entries: Iterable[Entry]) -> None:
         """Forget entries: their tombstones are in the ledger, or they never had a row."""
-        self._base.executemany(
-            "DELETE FROM segments WHERE number = ?", [(entry.number,) for entry in entries]
-        )
+        self._do_many("DELETE FROM segments WHERE number = ?", [(entry.number,) for entry in entries])
 
     def settle(self, rows: Mapping[str, int]) -> None:
         """Note the committed ledger rows of segments, by digest."""
-        self._base.executemany(
+        self._do_many(
             "UPDATE segments SET row = ? WHERE digest = ?", [(row, digest) for digest, row in rows.items()]
         )
 
     def unsettled(self) -> list[Entry]:
         """Segments of which the index does not know that their row was committed."""
-        return [
-            _entry(one) for one in self._base.execute(f"SELECT {_COLUMNS} FROM segments WHERE row IS NULL")
-        ]
+        return [_entry(one) for one in self._do(f"SELECT {_COLUMNS} FROM segments WHERE row IS NULL")]
 
     def empty_log(self) -> None:
         """Empty the write-ahead log, in which pages with destroyed keys still stood."""
-        self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._do("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def totals(self) -> tuple[int, int]:
         """Stored bytes and segments."""
-        held, count = self._base.execute("SELECT bytes, segments FROM totals").fetchone()
+        held, count = self._do("SELECT bytes, segments FROM totals").fetchone()
         return int(held), int(count)
 
     def held(self) -> list[dict[str, Any]]:
@@ -247,13 +253,13 @@ class Index:
             "SELECT class, region, count(*), sum(frames), sum(bytes), min(epoch), max(epoch), min(retain_until),"
             " max(retain_until) FROM segments WHERE cause = '' GROUP BY class, region ORDER BY class, region"
         )
-        return [dict(zip(names, found, strict=True)) for found in self._base.execute(query)]
+        return [dict(zip(names, found, strict=True)) for found in self._do(query)]
 
     # -- drops and marks ----------------------------------------------------------------------------------
 
     def count_drop(self, day: str, reason: str, frames: int, *, fine: bool = False) -> None:
         """Add to a day's count. `fine` reasons of the gate are for the ledger alone."""
-        self._base.execute(
+        self._do(
             "INSERT INTO drops VALUES (?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET"
             " frames = frames + excluded.frames, written = 0",
             (day, reason, int(fine), frames),
@@ -264,13 +270,13 @@ class Index:
     ) -> list[tuple[str, str, bool, int]]:
         """Day, reason, whether it is a fine one, frames. `unwritten`: those that the ledger has not."""
         query = f"SELECT day, reason, fine, frames FROM drops WHERE day < ? {'AND NOT written' if unwritten else ''}"
-        found = self._base.execute(f"{query} ORDER BY day, fine, reason", (before,))
+        found = self._do(f"{query} ORDER BY day, fine, reason", (before,))
         return [(day, reason, bool(fine), frames) for day, reason, fine, frames in found]
 
     def drops_are_written(self, before: str, forget_before: str) -> None:
         """The ledger has the counts of the days before `before`; those before `forget_before` are forgotten here."""
-        self._base.execute("UPDATE drops SET written = 1 WHERE day < ?", (before,))
-        self._base.execute("DELETE FROM drops WHERE day < ? AND written", (forget_before,))
+        self._do("UPDATE drops SET written = 1 WHERE day < ?", (before,))
+        self._do("DELETE FROM drops WHERE day < ? AND written", (forget_before,))
 
     def checked_rows(self) -> int:
         """Rows of the ledger that were compared with this index."""
@@ -278,7 +284,14 @@ class Index:
 
     def rows_are_checked(self, rows: int) -> None:
         """All rows so far were compared with this index."""
-        self._base.execute("UPDATE totals SET checked_rows = ?", (rows,))
+        self._do("UPDATE totals SET checked_rows = ?", (rows,))
+
+
+def _our_error(fault: sqlite3.Error) -> StoreError:
+    """A fault of SQLite in our words; its `reason` tells a full disk from a read-only and a broken one."""
+    words = {sqlite3.SQLITE_FULL: "disk_full", sqlite3.SQLITE_READONLY: "read_only"}
+    reason = words.get(getattr(fault, "sqlite_errorcode", 0) & 0xFF, "disk_error")
+    return StoreError(f"the index cannot be read or written: {fault}", reason=reason)
 
 
 def _entry(found: Sequence[Any]) -> Entry:

@@ -8,7 +8,6 @@ What a cut leaves between two of these steps is mended by `anonymize.store.repai
 from __future__ import annotations
 
 import secrets
-import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -107,7 +106,7 @@ class Vault:
 
         Raises
         ------
-        StoreError, LedgerError, OSError, sqlite3.Error
+        StoreError, LedgerError, OSError
             The disk does not take them: nothing of them is left.
         """
         self.settle()
@@ -296,9 +295,4 @@ class Vault:
             yield entry
 
 
-FAULTS: Final = (
-    OSError,
-    sqlite3.Error,
-    StoreError,
-    LedgerError,
-)  # of disks and files, and of what reads them
+FAULTS: Final = (OSError, StoreError, LedgerError)  # of disks and files, and of what reads them

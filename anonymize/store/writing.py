@@ -7,7 +7,6 @@ reason, and the fault stands in the status until a write has succeeded again.
 from __future__ import annotations
 
 import errno
-import sqlite3
 import threading
 import time
 from collections import deque
@@ -240,8 +239,10 @@ class Writer:
 
 def named(fault: Exception) -> Fault:
     """A fault of disk, ledger or encoder, in one word and in the system's words; of a bug only its kind."""
-    if isinstance(fault, (StoreError, LedgerError)):
-        return Fault("ledger_failed" if isinstance(fault, LedgerError) else "store_failed", str(fault))
+    if isinstance(fault, StoreError):
+        return Fault(fault.reason, str(fault))
+    if isinstance(fault, LedgerError):
+        return Fault("ledger_failed", str(fault))
     if isinstance(fault, MediaError):
         return Fault("encode_failed", str(fault))
     if isinstance(fault, OSError):
@@ -252,8 +253,4 @@ def named(fault: Exception) -> Fault:
             errno.EACCES: "read_only",
         }
         return Fault(words.get(fault.errno or 0, "disk_error"), fault.strerror or type(fault).__name__)
-    if isinstance(fault, sqlite3.Error):
-        codes = {sqlite3.SQLITE_FULL: "disk_full", sqlite3.SQLITE_READONLY: "read_only"}
-        code = getattr(fault, "sqlite_errorcode", 0) & 0xFF
-        return Fault(codes.get(code, "disk_error"), f"index: {fault}")
     return Fault("internal_error", f"internal error: {type(fault).__name__}")

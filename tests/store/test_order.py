@@ -51,15 +51,13 @@ def watch(store: Store, steps: list[str], monkeypatch) -> None:
         for name in names:
             real = getattr(part, name)
 
-            def call(*arguments, real=real, told=f"{type(part).__name__.lower()} {name}", **more):
-                steps.append(told + (f" {arguments[0]}" if name_of(told) == "append" else ""))
+            told = f"{type(part).__name__.lower()} {name}"
+
+            def call(*arguments, real=real, told=told, **more):
+                steps.append(f"{told} {arguments[0]}" if told.endswith("append") else told)
                 return real(*arguments, **more)
 
             monkeypatch.setattr(part, name, call)
-
-
-def name_of(told: str) -> str:
-    return told.split()[1]
 
 
 def test_order_of_a_write(tmp_path, steps, monkeypatch):

@@ -104,7 +104,7 @@ def test_a_dropped_frame_begins_a_new_group_and_is_counted_by_day(tmp_path):
         store.count_withheld(store.vault.today(), {"inside_zone": 1})
     with Store.open(folder, home, clock=clock) as store:
         assert [len(store.open_segment(one).pts) for one in store.ids()] == [2, 1]
-        rows = [row for row in store.vault.ledger.find("frames.dropped")]
+        rows = list(store.vault.ledger.find("frames.dropped"))
         assert rows == []  # the day is not over
     clock.now_s += DAY_S
     with Store.open(folder, home, clock=clock) as store:
@@ -229,9 +229,8 @@ def test_the_camera_never_waits_for_the_disk(tmp_path, monkeypatch):
 
 def test_a_store_belongs_to_one_process_and_one_key(tmp_path):
     folder, home = make_store(tmp_path)
-    with recording(folder, home):
-        with pytest.raises(StoreBusyError, match="another process"):
-            Store.open(folder, home)
+    with recording(folder, home), pytest.raises(StoreBusyError, match="another process"):
+        Store.open(folder, home)
     with pytest.raises(Exception, match="another key"):
         Store.open(folder, KeyFile.create(tmp_path / "other.key"))
     with Store.open(folder, home):
