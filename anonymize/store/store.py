@@ -26,7 +26,7 @@ from typing import Any, Final, Self
 from anonymize.errors import UsageError
 from anonymize.frames import Dropped, ReleasedFrame
 from anonymize.media.segments import Coding
-from anonymize.store.actions import answer_requests
+from anonymize.store.actions import RECEIPTS, answer_requests
 from anonymize.store.coding import GroupMaker, Payload
 from anonymize.store.errors import StoreBusyError, StoreError
 from anonymize.store.events import JsonValue
@@ -130,7 +130,7 @@ class Store:
         with contextlib.ExitStack() as opening:
             lock = _lock(path)
             opening.callback(os.close, lock)
-            for left_over in path.glob(".*.tmp"):
+            for left_over in (*path.glob(".*.tmp"), *(path / RECEIPTS).glob(".*.tmp")):
                 left_over.unlink()
             index = Index(path / INDEX_NAME)
             opening.callback(index.close)

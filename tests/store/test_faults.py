@@ -57,7 +57,7 @@ def test_a_disk_that_takes_nothing(tmp_path, monkeypatch, call, number, reason):
         broken[0] = False
         store.take([frame(3)])
         wait_for(lambda: store.status()["stored"]["frames"] == 2)
-        assert store.status()["fault"] is None  # it goes on by itself
+        wait_for(lambda: store.status()["fault"] is None)  # it goes on by itself
     with Store.open(folder, home) as store:
         assert store.repaired.text == ""
         assert len(list(store.ids())) == 2
