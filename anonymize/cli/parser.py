@@ -7,6 +7,7 @@ from pathlib import Path
 
 from anonymize.cli.bench_options import add_bench_command
 from anonymize.cli.network_options import add_network_options
+from anonymize.cli.store_options import add_store_command
 from anonymize.cli.zone_options import add_zone_options, add_zones_command
 
 STYLES = ("veil", "solid", "blur", "mosaic")
@@ -29,6 +30,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_zones_command(
         commands.add_parser("zones", help="lists of restricted zones: check, convert, sign, verify, map")
+    )
+    add_store_command(
+        commands.add_parser(
+            "store", help="what a vehicle keeps: make it, show it to its owner, copy, delete, stop"
+        )
     )
     models = commands.add_parser("models", help="what models are installed: hash, licence, measured recall")
     doctor = commands.add_parser("doctor", help="what this machine offers, and what should be changed on it")
