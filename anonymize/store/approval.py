@@ -33,6 +33,8 @@ from anonymize.store.territory import IMPORTANT, Policy, Verdict, country
 MOST_PERSONS: Final = 1_000_000
 MOST_SENSITIVE: Final = 10_000
 WARN_PERCENT: Final = 80
+# What a request asks for and an approval says, besides its assessment, its last day and its serial number.
+APPROVED: Final = ("classes", "jurisdiction", "kind", "persons", "purpose", "recipient", "sensitive", "set")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +94,11 @@ def facts_of_set(facts: Sequence[ObjectFacts], transfer: Transfer, policy: Polic
     RefusedError
         There is no object, one twice, or nobody says how many persons are in them.
     """
-    digests = [one.digest for one in facts]
     if not facts:
         raise RefusedError(Rule.OBJECTS_NONE, "no object was chosen")
-    if len(set(digests)) != len(digests):
+    if len({one.ledger_row for one in facts}) != len(
+        facts
+    ):  # equal content is no fault: frames hidden as a whole
         raise RefusedError(Rule.OBJECTS_TWICE, "an object was chosen twice")
     return {
         "classes": dict(sorted(Counter(one.data_class for one in facts).items())),
@@ -105,7 +108,7 @@ def facts_of_set(facts: Sequence[ObjectFacts], transfer: Transfer, policy: Polic
         "purpose": transfer.purpose,
         "recipient": transfer.recipient,
         "sensitive": _total("sensitive", [one.sensitive for one in facts], transfer.sensitive),
-        "set": set_digest(digests),
+        "set": set_digest(one.digest for one in facts),
     }
 
 

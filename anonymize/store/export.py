@@ -184,7 +184,7 @@ def _write_objects(
     folder: Path, source: ObjectSource, ids: Sequence[str], facts: Sequence[ObjectFacts]
 ) -> None:
     (folder / "objects").mkdir(mode=0o700)
-    for object_id, known in zip(ids, facts, strict=True):
+    for object_id, known in {one.digest: (name, one) for name, one in zip(ids, facts, strict=True)}.values():
         _write(folder / "objects" / known.digest, _content(source, object_id, known))
     _write(folder / "verify.py", Path(ledger_verifier.__file__).read_bytes())
     _sync(folder / "objects")

@@ -124,6 +124,22 @@ class Ledger:
             raise
         return ledger
 
+    @classmethod
+    def open_to_read(cls, path: Path) -> Ledger:
+        """The ledger of this file under the origin that it states, beside whoever writes it.
+
+        Raises
+        ------
+        LedgerError
+            It is not there, damaged, or does not go with its own last checkpoint.
+        """
+        try:
+            with contextlib.closing(open_read_only(path)) as connection:
+                origin = check_schema(connection).get("origin", "")
+        except (AlteredError, sqlite3.Error, OSError) as fault:
+            raise _our_error(path, fault) from None
+        return cls.open(path, None, origin=origin, clock=lambda: 0.0, read_only=True)
+
     def close(self) -> None:
         """Commit what is queued, seal it with a checkpoint if there is a signer, and let the file go."""
         with self._turn:

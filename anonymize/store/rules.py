@@ -19,7 +19,6 @@ class Rule(enum.StrEnum):
     POLICY_DEFAULT = "policy-default"
     POLICY_DENY = "policy-deny"
     SINK_UNKNOWN = "sink-unknown"
-    SINK_PLACE = "sink-place"
     TAG_MISSING = "tag-missing"
     TAG_SIGNATURE = "tag-signature"
     TAG_NAME = "tag-name"
