@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from anonymize.errors import AnonymizeError, UsageError
+from anonymize.process_guard import forbid_core_dumps
 
 if TYPE_CHECKING:
     from anonymize.store.approval import Transfer
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 def execute(options: argparse.Namespace) -> int:
     """Print what was done, and every warning."""
+    forbid_core_dumps()  # keys and pictures are in its memory
     try:
         done = _ask(options) if options.ask else _export(options)
     except ImportError as missing:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from anonymize.errors import AnonymizeError, UsageError
+from anonymize.process_guard import forbid_core_dumps
 
 MOST_REQUEST_BYTES = 1 << 20
 
 
 def execute(options: argparse.Namespace) -> int:
     """Print what was written."""
+    forbid_core_dumps()  # a private key is in its memory
     try:
         print(_tag(options) if options.action == "tag" else _approve(options))
     except ImportError as missing:

@@ -332,7 +332,9 @@ class Ledger:
         text = Checkpoint(self.origin, self._edge.size, self._edge.root()).text
         note = signed_note(text, self._signer, self.origin)
         with self._transaction() as connection:
-            connection.execute("INSERT INTO ledger_checkpoints VALUES (?, ?)", (self._edge.size, note))
+            connection.execute(
+                "INSERT OR REPLACE INTO ledger_checkpoints VALUES (?, ?)", (self._edge.size, note)
+            )
         self._note, self._sealed, self._sealed_at_s = note, self._edge.size, self._clock()
         return note
 
@@ -460,10 +462,20 @@ def _connected(path: Path, *, read_only: bool) -> sqlite3.Connection:
         return open_read_only(path)
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        _sync_folder(path.parent)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "trusted_schema = OFF"):
         connection.execute(f"PRAGMA {pragma}")
     return connection
+
+
+def _sync_folder(folder: Path) -> None:
+    """The new file's name lasts through a power cut too."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _our_error(path: Path, fault: Exception) -> LedgerError:

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
@@ -432,7 +432,7 @@ def verify_ledger(
             if not keys and "key" in meta:
                 keys = [VerifyKey.parse(meta["key"])]
             _verify_tables(ledger, keys, findings, held)
-    except (AlteredError, KeyError, sqlite3.Error, UnicodeError) as fault:
+    except (AlteredError, KeyError, TypeError, ValueError, OSError, sqlite3.Error) as fault:
         findings.faults.append(str(fault) if isinstance(fault, AlteredError) else f"no ledger: {fault}")
     if findings.rows > findings.covered and not findings.faults:
         line = f"rows {findings.covered} to {findings.rows - 1} are after the last checkpoint: nothing proves them"
@@ -644,7 +644,10 @@ def read_key(path: Path) -> VerifyKey:
     raw = path.read_bytes()
     if not raw.startswith(b"-----"):
         return VerifyKey.parse(raw.decode("ascii", errors="replace"))
-    key = load_pem_public_key(raw)
+    try:
+        key = load_pem_public_key(raw)
+    except UnsupportedAlgorithm:
+        raise AlteredError(f"{path.name} is a key of another kind") from None
     if not isinstance(key, Ed25519PublicKey):
         raise AlteredError(f"{path.name} is no Ed25519 key")
     return VerifyKey("", key.public_bytes(Encoding.Raw, PublicFormat.Raw))

@@ -11,6 +11,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from anonymize.store import ledger_verifier
@@ -205,6 +206,45 @@ def test_every_flipped_byte_of_the_rows_is_seen(tmp_path):
         spoilt[start + place] ^= 1
         path.write_bytes(spoilt)
         assert verify_ledger(path, KNOWN).faults
+
+
+def test_no_damage_to_the_file_is_passed_over_or_raises(whole, tmp_path):
+    """Bytes anywhere in the file: it is found out, or no row and no checkpoint has changed by it."""
+    content, path = whole.read_bytes(), tmp_path / "damaged"
+    rows, random = bodies(whole), np.random.default_rng(5)
+    with closing(sqlite3.connect(whole)) as ledger:
+        notes = list(ledger.execute("SELECT size, note FROM ledger_checkpoints"))
+    found_out = 0
+    for _ in range(300):
+        spoilt = bytearray(content)
+        for place in random.integers(0, len(content), random.integers(1, 4)):
+            spoilt[place] ^= int(random.integers(1, 256))
+        path.write_bytes(spoilt)
+        found = verify_ledger(path, KNOWN)
+        found_out += bool(found.faults)
+        if not found.faults:
+            with closing(sqlite3.connect(path)) as ledger:
+                assert list(ledger.execute("SELECT size, note FROM ledger_checkpoints")) == notes
+            assert bodies(path) == rows
+    assert found_out > 30  # of a file that is mostly empty pages
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE ledger_checkpoints SET note = x'00' WHERE size = 8",
+        "UPDATE ledger_meta SET value = x'00'",
+        "UPDATE ledger_meta SET value = x'00' WHERE name = 'key'",
+        "UPDATE ledger_chunks SET hash = 'text'",
+    ],
+)
+def test_values_of_another_type_are_faults_and_no_crash(whole, tmp_path, statement):
+    path = tmp_path / "forged"
+    shutil.copy(whole, path)
+    with closing(sqlite3.connect(path)) as ledger, ledger:
+        ledger.execute("INSERT INTO ledger_chunks VALUES (0, x'00')")
+        ledger.execute(statement)
+    assert verify_ledger(path).faults
 
 
 def test_rows_after_the_last_checkpoint_are_named(tmp_path):
