@@ -380,6 +380,7 @@ class Findings:
     origin: str = ""
     root: bytes = EMPTY_ROOT
     own_key: bool = False
+    said: str = ""
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -437,6 +438,10 @@ def verify_ledger(
     if findings.rows > findings.covered and not findings.faults:
         line = f"rows {findings.covered} to {findings.rows - 1} are after the last checkpoint: nothing proves them"
         (findings.notes if still_open else findings.faults).append(line)
+    findings.said = (
+        f"{findings.rows} rows, {findings.covered} proven by {findings.checkpoints} checkpoints, "
+        f"root {findings.root.hex()}, {findings.origin}"
+    )
     return findings
 
 
@@ -602,6 +607,10 @@ def _verify_contents(manifest: dict[str, Any], keys: Sequence[VerifyKey], findin
     if approval is not None:
         _verify_approval(approval, keys, facts, findings)
     findings.covered = len(objects)
+    findings.said = (
+        f"{len(objects)} objects for {export['recipient']} in {export['jurisdiction']}, "
+        f"each in the ledger {stated.origin} of {stated.size} rows"
+    )
 
 
 def _verify_approval(
@@ -657,19 +666,24 @@ def verify(
     path: Path, keys: Sequence[VerifyKey], *, held: str | None = None, still_open: bool = False
 ) -> Findings:
     """What is wrong with a ledger, a receipt or a bundle, told by its content."""
-    if path.is_dir():
-        return verify_bundle(path, keys)
-    with path.open("rb") as file:
-        if file.read(16) == b"SQLite format 3\0":
-            return verify_ledger(path, keys, held=held, still_open=still_open)
+    if not path.is_dir():
+        with path.open("rb") as file:
+            if file.read(16) == b"SQLite format 3\0":
+                return verify_ledger(path, keys, held=held, still_open=still_open)
     findings = Findings()
     try:
+        if held is not None:
+            raise AlteredError(
+                "a checkpoint held outside is compared with a ledger, not with a receipt or a bundle"
+            )
+        if path.is_dir():
+            return verify_bundle(path, keys)
         if not keys:
             raise AlteredError("a receipt needs a public key")
         receipt = json.loads(path.read_bytes())
         row = verify_receipt(receipt, keys)
-        findings.notes.append(json.dumps(row, sort_keys=True))
         findings.rows = findings.covered = 1
+        findings.said = f"row {json.dumps(row, sort_keys=True)}"
     except (AlteredError, ValueError, RecursionError) as fault:
         findings.faults.append(str(fault) if isinstance(fault, AlteredError) else "no receipt: no JSON")
     return findings
@@ -683,10 +697,7 @@ def told(findings: Findings) -> str:
             "note   no public key was given: a forger would have put a key of its own in place of this one"
         )
     if not findings.faults:
-        lines.append(
-            f"ok     {findings.rows} rows, {findings.covered} proven, {findings.checkpoints} checkpoints, "
-            f"root {findings.root.hex()}, {findings.origin}"
-        )
+        lines.append(f"ok     {findings.said}")
     return "\n".join(lines) + "\n"
 
 

@@ -345,7 +345,7 @@ def test_the_verifier_runs_alone(whole, tmp_path):
         held.write_text(ledger.last_checkpoint)
     done = alone(tmp_path, whole, "--public-key", key, "--checkpoint", held)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("ok     11 rows, 11 proven, 4 checkpoints")
+    assert done.stdout.startswith("ok     11 rows, 11 proven by 4 checkpoints")
     assert "no public key" in alone(tmp_path, whole).stdout
     path = tmp_path / "forged"
     shutil.copy(whole, path)
@@ -377,6 +377,11 @@ def test_a_receipt_is_checked_alone(whole, tmp_path):
     done = alone(tmp_path, receipt, "--public-key", key)
     assert done.returncode == 0
     assert '"row": 5' in done.stdout
+    held = tmp_path / "held"
+    held.write_text(json.loads(text)["checkpoint"])
+    assert (
+        alone(tmp_path, receipt, "--public-key", key, "--checkpoint", held).returncode == 1
+    )  # it would not be used
     assert alone(tmp_path, receipt).returncode == 1  # a receipt without a key proves nothing
     receipt.write_text(text.replace("1005", "1006"))
     assert alone(tmp_path, receipt, "--public-key", key).returncode == 1
