@@ -386,17 +386,14 @@ class Findings:
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write; a folder that cannot be written to is no hindrance."""
-    address = f"{path.resolve().as_uri()}?mode=ro"
-    try:
-        ledger = sqlite3.connect(address, uri=True, isolation_level=None)
-        ledger.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
-        log = path.with_name(f"{path.name}-wal")
-        if log.exists() and log.stat().st_size:
-            raise  # rows would be passed over
-        # a medium without room for the index of the write-ahead log
-        ledger = sqlite3.connect(f"{address}&immutable=1", uri=True, isolation_level=None)
+    """A connection that cannot write. Of a ledger that nobody has open nothing is made beside it.
+
+    Without a write-ahead log nobody has it open, and it is read as it lies, from a read-only medium too. Should a
+    recorder start in that very moment, a fault may be seen that is none; never the other way round.
+    """
+    place = path.resolve()
+    how = "mode=ro" if place.with_name(f"{place.name}-wal").exists() else "mode=ro&immutable=1"
+    ledger = sqlite3.connect(f"{place.as_uri()}?{how}", uri=True, isolation_level=None)
     ledger.execute("PRAGMA trusted_schema = OFF")
     return ledger
 
