@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from anonymize.detect import load_packaged, providers
-from anonymize.detect.session import load_runtime
-from anonymize.errors import AnonymizeError, ModelError
+from anonymize.errors import AnonymizeError
 from anonymize.kernel_cache import use_kernel_cache
 from anonymize.process_guard import forbid_core_dumps
 
@@ -100,9 +99,11 @@ def _instruction_sets() -> list[str]:
 
 def _providers(faults: list[str]) -> list[str]:
     """What the installed runtime offers, by the names that `--provider` takes."""
+    from anonymize.detect.session import load_runtime
+
     try:
         onnxruntime = load_runtime()
-    except ModelError as fault:
+    except AnonymizeError as fault:
         faults.append(str(fault))
         return []
     installed = [
