@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +65,6 @@ def _export(options: argparse.Namespace) -> dict[str, Any]:
         tag_keys=public_keys(options.tag_key),
         approval=None if options.approval is None else options.approval.read_text("utf-8", errors="replace"),
         approvers=public_keys(options.approver_key),
-        today=_today(),
     )
     transfer = _transfer(options)
     with _opened(options) as store:
@@ -126,9 +124,3 @@ def _chosen(store: Store, options: argparse.Namespace) -> list[str]:
             f"{len(missing)} of the segments named with --id are not held, or do not fit the choice"
         )
     return found
-
-
-def _today() -> Any:
-    from anonymize.store.settings import utc_day
-
-    return utc_day(time.time())

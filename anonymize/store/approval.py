@@ -27,7 +27,7 @@ from anonymize.store.ledger_verifier import (
 from anonymize.store.object_source import ObjectFacts
 from anonymize.store.rules import Rule
 from anonymize.store.signing import Signer, signed_note
-from anonymize.store.territory import IMPORTANT, Policy, Verdict, country
+from anonymize.store.territory import IMPORTANT, SENSITIVE, Policy, Verdict, country
 
 # STORAGE.md "Territory and export": from so many persons since 1 January on, a recipient gets no more.
 MOST_PERSONS: Final = 1_000_000
@@ -96,18 +96,22 @@ def facts_of_set(facts: Sequence[ObjectFacts], transfer: Transfer, policy: Polic
     """
     if not facts:
         raise RefusedError(Rule.OBJECTS_NONE, "no object was chosen")
-    if len({one.ledger_row for one in facts}) != len(
-        facts
-    ):  # equal content is no fault: frames hidden as a whole
+    if len({one.ledger_row for one in facts}) != len(facts):
         raise RefusedError(Rule.OBJECTS_TWICE, "an object was chosen twice")
+    persons = _total("persons", [one.persons for one in facts], transfer.persons)
+    sensitive = _total("sensitive", [one.sensitive for one in facts], transfer.sensitive)
+    if not sensitive and any(one.data_class == SENSITIVE for one in facts):
+        raise RefusedError(
+            Rule.PERSONS_UNKNOWN, "sensitive data, and none of its persons were counted or stated"
+        )
     return {
         "classes": dict(sorted(Counter(one.data_class for one in facts).items())),
         "jurisdiction": transfer.jurisdiction,
         "kind": _kind(facts, transfer, policy),
-        "persons": _total("persons", [one.persons for one in facts], transfer.persons),
+        "persons": max(persons, sensitive),
         "purpose": transfer.purpose,
         "recipient": transfer.recipient,
-        "sensitive": _total("sensitive", [one.sensitive for one in facts], transfer.sensitive),
+        "sensitive": sensitive,
         "set": set_digest(one.digest for one in facts),
     }
 
@@ -164,7 +168,6 @@ def authorise(
     ledger: Ledger,
     approval: str | None = None,
     approvers: Sequence[VerifyKey] = (),
-    today: date,
 ) -> Permit:
     """Ask every rule, then write the row that says what leaves, and only then return.
 
@@ -179,7 +182,7 @@ def authorise(
         The ledger cannot be written: nothing may leave.
     """
     with ledger.exclusive(), noting_refusals(ledger, facts, transfer, policy):
-        said = facts_of_set(facts, transfer, policy)
+        said, today = facts_of_set(facts, transfer, policy), ledger.today()
         _require_whole(ledger, today)
         for one in facts:
             _require_row(ledger, one, today)
@@ -236,9 +239,10 @@ def _require_whole(ledger: Ledger, today: date) -> None:
         raise RefusedError(
             Rule.LEDGER_ALTERED, "; ".join(found.faults) or "it is not the one that was opened"
         )
-    last = next(ledger.rows(ledger.size - 1, ledger.size), None)
-    if last is not None and last["day"] > today.isoformat():
-        raise RefusedError(Rule.CLOCK_BEHIND, f"today is {today}, and the ledger has rows of {last['day']}")
+    if found.newest_day > today.isoformat():
+        raise RefusedError(
+            Rule.CLOCK_BEHIND, f"today is {today}, and the ledger has rows of {found.newest_day}"
+        )
 
 
 def _require_row(ledger: Ledger, one: ObjectFacts, today: date) -> None:

@@ -15,7 +15,6 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,7 +34,7 @@ SCHEMA: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authority:
-    """By what rules, and by whose word, something may leave today.
+    """By what rules, and by whose word, something may leave.
 
     Parameters
     ----------
@@ -46,14 +45,12 @@ class Authority:
         The approval's note.
     approvers : sequence of VerifyKey
         Whose approvals count.
-    today : date
     """
 
     policy: Policy
     tag_keys: Sequence[VerifyKey] = ()
     approval: str | None = None
     approvers: Sequence[VerifyKey] = ()
-    today: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +99,7 @@ def export(
         raise UsageError("an export needs the name of a sink to write to")
     facts = _facts(source, ids)
     with noting_refusals(ledger, facts, transfer, authority.policy):
-        sink = open_sink(authority.policy, transfer.sink, authority.tag_keys, authority.today)
+        sink = open_sink(authority.policy, transfer.sink, authority.tag_keys, ledger.today())
         require_region(sink, transfer.jurisdiction)
     target = sink.folder / name
     if os.path.lexists(target):
@@ -162,7 +159,6 @@ def _authorised(
         ledger=ledger,
         approval=authority.approval,
         approvers=authority.approvers,
-        today=authority.today,
     )
 
 

@@ -14,7 +14,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -185,7 +185,7 @@ class Ledger:
                 raise LedgerError(f"{self.path}: {len(self._queue)} rows wait to be written; wanted a commit")
             index = self._edge.size + len(self._queue)
             try:
-                body = canonical({**row, "event": event, "day": self._day(), "row": index})
+                body = canonical({**row, "event": event, "day": self.today().isoformat(), "row": index})
             except AlteredError as fault:
                 raise RowError(f"{event}: {fault}") from None
             self._queue.append(body)
@@ -247,6 +247,19 @@ class Ledger:
         """Root of the tree over all committed rows, 32 bytes."""
         return self._edge.root()
 
+    def today(self) -> date:
+        """UTC day by the ledger's clock, which rows are written under.
+
+        Raises
+        ------
+        LedgerError
+            The clock gives no time that can be.
+        """
+        now_s = self._clock()
+        if not 0.0 <= now_s <= LAST_DAY_S:
+            raise LedgerError("the clock gives no time between 1970 and 9999; wanted UTC seconds")
+        return datetime.fromtimestamp(now_s, UTC).date()
+
     @property
     def last_checkpoint(self) -> str | None:
         """The newest signed note; None before the first."""
@@ -299,12 +312,6 @@ class Ledger:
             return {"schema": 1, "row": row, "proof": path, "checkpoint": self._note}
 
     # --- inside ---
-
-    def _day(self) -> str:
-        now_s = self._clock()
-        if not 0.0 <= now_s <= LAST_DAY_S:
-            raise LedgerError("the clock gives no time between 1970 and 9999; wanted UTC seconds")
-        return datetime.fromtimestamp(now_s, UTC).date().isoformat()
 
     def _write_queue(self) -> None:
         """All queued rows and the chunks that they complete, or none of them."""
@@ -366,9 +373,12 @@ class Ledger:
         """The ledger is of this origin and of this key; the first signer's key is written down."""
         if check_schema(self._connection).get("origin") != self.origin:
             raise LedgerError(f"{self.path}: is the ledger of another origin; wanted {self.origin}")
+        stated = self.key
+        if stated is None and self._connection.execute("SELECT 1 FROM ledger_checkpoints").fetchone():
+            raise AlteredError("it has checkpoints and no key")
         if self._signer is None:
             return
-        ours, stated = verify_key(self._signer, self.origin), self.key
+        ours = verify_key(self._signer, self.origin)
         if stated is None and self._writable:
             with self._transaction() as connection:
                 connection.execute("INSERT INTO ledger_meta VALUES ('key', ?)", (ours.text,))
@@ -383,9 +393,8 @@ class Ledger:
         ).fetchone()
         if newest is None:
             return
-        if self.key is None:
-            raise AlteredError("it has checkpoints and no key")
-        checkpoint = Checkpoint.parse(note_text(newest[0], [self.key]))
+        key = self.key
+        checkpoint = Checkpoint.parse(note_text(newest[0], [] if key is None else [key]))
         if checkpoint.origin != self.origin or checkpoint.size > self._edge.size:
             raise AlteredError("rows under its last checkpoint are missing")
         if self._edge_at(checkpoint.size).root() != checkpoint.root:

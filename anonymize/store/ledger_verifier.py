@@ -380,6 +380,7 @@ class Findings:
     origin: str = ""
     root: bytes = EMPTY_ROOT
     own_key: bool = False
+    newest_day: str = ""
     said: str = ""
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -458,7 +459,7 @@ def _verify_tables(
     for index, (row, body) in enumerate(ledger.execute("SELECT row, body FROM ledger_rows ORDER BY row")):
         if row != index or not isinstance(body, bytes):
             raise AlteredError(f"row {index} is missing or stands elsewhere: the next one is {row}")
-        row_of(body, index)
+        findings.newest_day = max(findings.newest_day, str(row_of(body, index).get("day", "")))
         chunk = edge.append(leaf_hash(body))
         if chunk is not None and chunks.fetchone() != (index // CHUNK_ROWS, chunk):
             raise AlteredError(f"the kept hash of the 256 rows up to {index} is not theirs")

@@ -33,6 +33,7 @@ from anonymize.store.signing import Signer, signed_note
 
 TAG_NAME: Final = "region.tag"
 IMPORTANT: Final = "important"
+SENSITIVE: Final = "sensitive"
 MOST_BYTES: Final = 1 << 20
 
 

@@ -189,7 +189,7 @@ def test_a_store_is_read_from_abroad_by_the_same_rules(store, ruled):
     transfer = Transfer(
         recipient="Support", jurisdiction="DE", purpose="support", reading=True, persons=1, sensitive=0
     )
-    authority = Authority(policy=read_policy(ruled / "policy.toml"), today=TODAY)
+    authority = Authority(policy=read_policy(ruled / "policy.toml"))
     with Store.open(store, key_home(store, ruled / "device.key")) as opened:
         source = Leaving(opened)
         with pytest.raises(RefusedError, match="approval-missing"):

@@ -108,7 +108,7 @@ class Scene:
         return approval_note(body, expires=expires, assessment="A 2026 17", signer=signer, name=APPROVER_NAME)
 
     def authority(self, approval=None, **changes):
-        known = {"policy": self.policy, "tag_keys": TAG_KEYS, "approvers": APPROVERS, "today": TODAY}
+        known = {"policy": self.policy, "tag_keys": TAG_KEYS, "approvers": APPROVERS}
         return Authority(**known | {"approval": approval} | changes)
 
     def export(self, transfer=GERMANY, approval=None, *, name="bundle", ids=None, **changes):

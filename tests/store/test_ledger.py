@@ -404,6 +404,15 @@ def test_a_ledger_that_does_not_go_with_its_checkpoint_is_not_opened(tmp_path):
             opened(path)
 
 
+def test_a_ledger_whose_key_was_taken_out_is_not_opened(tmp_path):
+    path = written(tmp_path / "ledger", 2)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM ledger_meta WHERE name = 'key'")
+    for signer in (KEY, OTHER_KEY, None):
+        with pytest.raises(LedgerError):
+            opened(path, signer)
+
+
 def test_what_is_no_ledger_is_refused(tmp_path):
     text = tmp_path / "text"
     text.write_text("no database, but a file that is long enough to look like one" * 30)
