@@ -282,8 +282,9 @@ class Store:
         if held <= self.settings.limit_bytes:
             return
         if self.settings.at_limit == "stop":
-            self._end_row("store_full")
             self._refused_as = "store_full"
+            self._end_row("store_full")
+            self.vault.settle()
             return
         self.vault.ledger.append("store.over_limit", {"bytes": held})
         self.vault.delete(self.vault.over_limit(), "size_limit")

@@ -13,19 +13,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from anonymize.store.coding import content_digest
 from anonymize.store.errors import LedgerError, StoreError
-from anonymize.store.events import JsonValue
+from anonymize.store.events import JsonValue, exceptions_of
 from anonymize.store.index import Entry, Index
 from anonymize.store.keys import KEY_BYTES, KeyHome, Place, seal_segment
 from anonymize.store.ledger import Ledger
 from anonymize.store.objects import Objects
 from anonymize.store.reading import Reader
 from anonymize.store.settings import StoreSettings, utc_day
+
+if TYPE_CHECKING:
+    from anonymize.pipeline import Engine
 
 DELETED_TOGETHER: Final = 500
 EPOCH_KEYS_KEPT: Final = 4
@@ -49,6 +52,11 @@ class MadeBy:
     model: str
     exceptions: tuple[str, ...] = ()
     zone_list: int | None = None
+
+    @classmethod
+    def of(cls, engine: Engine, *, zone_list: int | None = None) -> MadeBy:
+        """What an engine makes."""
+        return cls(engine.model.entry.sha256, tuple(exceptions_of(engine.settings)), zone_list)
 
 
 @dataclass(frozen=True, slots=True)
