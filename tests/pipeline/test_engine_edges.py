@@ -84,16 +84,3 @@ def test_a_comparison_with_the_float_network_that_fails_is_made_again(scripted, 
     assert engine.process(noise_frame()) == [Dropped(Reason.DETECTOR_ERROR)]
     assert isinstance(engine.process(noise_frame(pts=1))[0], ReleasedFrame)
     assert len(asked) == 2
-
-
-def test_warming_up_in_place_leaves_the_canary_to_be_found_again(scripted):
-    """Else every frame drops as `detector_blind` from the second canary on, 30 s after the start."""
-    engine, detector = scripted(in_place=True)
-    engine.warm_up(width=96, height=64, pixel_format="nv12")
-    canary = engine._cameras.pop("front").canary
-    drawn = [plane.copy() for plane in canary.frame.planes]
-    detector.found = [(one.xyxy, one.label) for one in canary.objects]
-    engine.warm_up(width=96, height=64, pixel_format="nv12")
-    shown_again = engine._cameras["front"].canary
-    for shown, before in zip(shown_again.frame.planes, drawn, strict=True):
-        np.testing.assert_array_equal(shown, before)
