@@ -30,7 +30,7 @@ from anonymize.store.settings import StoreSettings, utc_day
 if TYPE_CHECKING:
     from anonymize.pipeline import Engine
 
-DELETED_TOGETHER: Final = 500
+DELETED_TOGETHER: Final = 2500  # each chunk costs four syncs
 EPOCH_KEYS_KEPT: Final = 4
 ROOM_MADE: Final = 0.02  # of the limit: so that not every segment deletes one
 
@@ -238,8 +238,7 @@ class Vault:
         self, going: Sequence[tuple[Entry, str]], *, with_tombstone: frozenset[str] = frozenset()
     ) -> None:
         """Unlink what is going, write its tombstones (but not again those that exist) and forget it."""
-        for entry, _ in going:
-            self.objects.remove(entry.place.epoch, entry.digest)
+        self.objects.remove_all([(entry.place.epoch, entry.digest) for entry, _ in going])
         for epoch in sorted({entry.place.epoch for entry, _ in going}):
             self.objects.sync(epoch)
         for entry, cause in going:
