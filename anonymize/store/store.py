@@ -220,7 +220,9 @@ class Store:
         else:
             size = sum(plane.nbytes for plane in frame.planes)
             writer = self._writer
-            if writer is None or not (writer.has_room(size) and writer.offer(frame.copy(), size)):
+            if writer is None or not (
+                writer.has_room(size) and writer.offer(writer.memory.keep(frame), size)
+            ):
                 self._drop("queue_full", 1)
 
     def take_groups(self, groups: Iterable[ReleasedGroup]) -> None:
