@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
 from anonymize.errors import UsageError
-from anonymize.store.errors import RefusedError
+from anonymize.store.errors import LedgerError, RefusedError
 from anonymize.store.events import FIELDS, JsonValue
 from anonymize.store.ledger import Ledger
 from anonymize.store.ledger_verifier import (
@@ -26,12 +27,14 @@ from anonymize.store.ledger_verifier import (
 from anonymize.store.object_source import ObjectFacts
 from anonymize.store.rules import Rule
 from anonymize.store.signing import Signer, signed_note
-from anonymize.store.territory import IMPORTANT, Policy, Verdict
+from anonymize.store.territory import IMPORTANT, SENSITIVE, Policy, Verdict, country
 
 # STORAGE.md "Territory and export": from so many persons since 1 January on, a recipient gets no more.
 MOST_PERSONS: Final = 1_000_000
 MOST_SENSITIVE: Final = 10_000
 WARN_PERCENT: Final = 80
+# What a request asks for and an approval says, besides its assessment, its last day and its serial number.
+APPROVED: Final = ("classes", "jurisdiction", "kind", "persons", "purpose", "recipient", "sensitive", "set")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,27 +94,38 @@ def facts_of_set(facts: Sequence[ObjectFacts], transfer: Transfer, policy: Polic
     RefusedError
         There is no object, one twice, or nobody says how many persons are in them.
     """
-    digests = [one.digest for one in facts]
     if not facts:
         raise RefusedError(Rule.OBJECTS_NONE, "no object was chosen")
-    if len(set(digests)) != len(digests):
+    if len({one.ledger_row for one in facts}) != len(facts):
         raise RefusedError(Rule.OBJECTS_TWICE, "an object was chosen twice")
+    persons = _total("persons", [one.persons for one in facts], transfer.persons)
+    sensitive = _total("sensitive", [one.sensitive for one in facts], transfer.sensitive)
+    if not sensitive and any(one.data_class == SENSITIVE for one in facts):
+        raise RefusedError(
+            Rule.PERSONS_UNKNOWN, "sensitive data, and none of its persons were counted or stated"
+        )
     return {
         "classes": dict(sorted(Counter(one.data_class for one in facts).items())),
         "jurisdiction": transfer.jurisdiction,
-        "kind": _kind(transfer, policy),
-        "persons": _total("persons", [one.persons for one in facts], transfer.persons),
+        "kind": _kind(facts, transfer, policy),
+        "persons": max(persons, sensitive),
         "purpose": transfer.purpose,
         "recipient": transfer.recipient,
-        "sensitive": _total("sensitive", [one.sensitive for one in facts], transfer.sensitive),
-        "set": set_digest(digests),
+        "sensitive": sensitive,
+        "set": set_digest(one.digest for one in facts),
     }
 
 
-def _kind(transfer: Transfer, policy: Policy) -> str:
-    if transfer.reading:
-        return "read"
-    return "export" if policy.is_abroad(transfer.jurisdiction) else "handover"
+def is_abroad(facts: Sequence[ObjectFacts], transfer: Transfer, policy: Policy) -> bool:
+    """Whether anything would leave the country where it was taken, or the home country."""
+    places = {policy.home, *(one.region for one in facts)}
+    return any(country(one) != country(transfer.jurisdiction) for one in places)
+
+
+def _kind(facts: Sequence[ObjectFacts], transfer: Transfer, policy: Policy) -> str:
+    if not is_abroad(facts, transfer, policy):
+        return "handover"
+    return "read" if transfer.reading else "export"
 
 
 def _total(name: str, counted: Sequence[int | None], stated: int | None) -> int:
@@ -154,7 +168,6 @@ def authorise(
     ledger: Ledger,
     approval: str | None = None,
     approvers: Sequence[VerifyKey] = (),
-    today: date,
 ) -> Permit:
     """Ask every rule, then write the row that says what leaves, and only then return.
 
@@ -168,20 +181,14 @@ def authorise(
     LedgerError
         The ledger cannot be written: nothing may leave.
     """
-    with ledger.exclusive():
-        try:
-            said = facts_of_set(facts, transfer, policy)
-            _require_whole(ledger, today)
-            for one in facts:
-                _require_row(ledger, one, today)
-            needs = _require_policy(policy, said)
-            digest = (
-                _require_approval(approval, approvers, said, today, ledger) if approval or needs else None
-            )
-            warnings = _require_counters(ledger, said, today)
-        except RefusedError as fault:
-            _note_refusal(ledger, facts, transfer, fault, policy)
-            raise
+    with ledger.exclusive(), noting_refusals(ledger, facts, transfer, policy):
+        said, today = facts_of_set(facts, transfer, policy), ledger.today()
+        _require_whole(ledger, today)
+        for one in facts:
+            _require_row(ledger, one, today)
+        needs = _require_policy(policy, said)
+        digest = _require_approval(approval, approvers, said, today, ledger) if approval or needs else None
+        warnings = _require_counters(ledger, said, today)
         row: dict[str, JsonValue] = {
             **said,
             "bytes": sum(one.stored_bytes for one in facts),
@@ -196,19 +203,31 @@ def authorise(
                 {name: said[name] for name in ("persons", "recipient", "sensitive")} | {"rule": rule},
             )
         number = ledger.append("export.begun", row)
-        ledger.checkpoint()
+        try:
+            ledger.checkpoint()
+        except (
+            LedgerError
+        ):  # both rows wait for the next commit: the approval counts as used, and nothing left
+            ledger.append("export.failed", {"reason": "ledger", "set": said["set"]})
+            raise
         return Permit(number, digest, tuple(message for _, message in warnings))
 
 
-def _note_refusal(
-    ledger: Ledger, facts: Sequence[ObjectFacts], transfer: Transfer, fault: RefusedError, policy: Policy
-) -> None:
-    row: dict[str, JsonValue] = {
-        "count": len(facts), "jurisdiction": transfer.jurisdiction, "kind": _kind(transfer, policy),
-        "recipient": transfer.recipient, "rule": fault.rule, "set": set_digest(one.digest for one in facts),
-    }  # fmt: skip
-    ledger.append("export.refused", row)
-    ledger.commit()
+@contextlib.contextmanager
+def noting_refusals(
+    ledger: Ledger, facts: Sequence[ObjectFacts], transfer: Transfer, policy: Policy
+) -> Iterator[None]:
+    """A refusal inside this block has its row in the ledger before it is raised."""
+    try:
+        yield
+    except RefusedError as fault:
+        row: dict[str, JsonValue] = {
+            "count": len(facts), "jurisdiction": transfer.jurisdiction, "kind": _kind(facts, transfer, policy),
+            "recipient": transfer.recipient, "rule": fault.rule, "set": set_digest(one.digest for one in facts),
+        }  # fmt: skip
+        ledger.append("export.refused", row)
+        ledger.commit()
+        raise
 
 
 def _require_whole(ledger: Ledger, today: date) -> None:
@@ -220,9 +239,10 @@ def _require_whole(ledger: Ledger, today: date) -> None:
         raise RefusedError(
             Rule.LEDGER_ALTERED, "; ".join(found.faults) or "it is not the one that was opened"
         )
-    last = next(ledger.rows(ledger.size - 1, ledger.size), None)
-    if last is not None and last["day"] > today.isoformat():
-        raise RefusedError(Rule.CLOCK_BEHIND, f"today is {today}, and the ledger has rows of {last['day']}")
+    if found.newest_day > today.isoformat():
+        raise RefusedError(
+            Rule.CLOCK_BEHIND, f"today is {today}, and the ledger has rows of {found.newest_day}"
+        )
 
 
 def _require_row(ledger: Ledger, one: ObjectFacts, today: date) -> None:

@@ -14,7 +14,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -124,6 +124,22 @@ class Ledger:
             raise
         return ledger
 
+    @classmethod
+    def open_to_read(cls, path: Path) -> Ledger:
+        """The ledger of this file under the origin that it states, beside whoever writes it.
+
+        Raises
+        ------
+        LedgerError
+            It is not there, damaged, or does not go with its own last checkpoint.
+        """
+        try:
+            with contextlib.closing(open_read_only(path)) as connection:
+                origin = check_schema(connection).get("origin", "")
+        except (AlteredError, sqlite3.Error, OSError) as fault:
+            raise _our_error(path, fault) from None
+        return cls.open(path, None, origin=origin, clock=lambda: 0.0, read_only=True)
+
     def close(self) -> None:
         """Commit what is queued, seal it with a checkpoint if there is a signer, and let the file go."""
         with self._turn:
@@ -169,7 +185,7 @@ class Ledger:
                 raise LedgerError(f"{self.path}: {len(self._queue)} rows wait to be written; wanted a commit")
             index = self._edge.size + len(self._queue)
             try:
-                body = canonical({**row, "event": event, "day": self._day(), "row": index})
+                body = canonical({**row, "event": event, "day": self.today().isoformat(), "row": index})
             except AlteredError as fault:
                 raise RowError(f"{event}: {fault}") from None
             self._queue.append(body)
@@ -231,6 +247,19 @@ class Ledger:
         """Root of the tree over all committed rows, 32 bytes."""
         return self._edge.root()
 
+    def today(self) -> date:
+        """UTC day by the ledger's clock, which rows are written under.
+
+        Raises
+        ------
+        LedgerError
+            The clock gives no time that can be.
+        """
+        now_s = self._clock()
+        if not 0.0 <= now_s <= LAST_DAY_S:
+            raise LedgerError("the clock gives no time between 1970 and 9999; wanted UTC seconds")
+        return datetime.fromtimestamp(now_s, UTC).date()
+
     @property
     def last_checkpoint(self) -> str | None:
         """The newest signed note; None before the first."""
@@ -284,12 +313,6 @@ class Ledger:
 
     # --- inside ---
 
-    def _day(self) -> str:
-        now_s = self._clock()
-        if not 0.0 <= now_s <= LAST_DAY_S:
-            raise LedgerError("the clock gives no time between 1970 and 9999; wanted UTC seconds")
-        return datetime.fromtimestamp(now_s, UTC).date().isoformat()
-
     def _write_queue(self) -> None:
         """All queued rows and the chunks that they complete, or none of them."""
         edge, rows, chunks = self._edge.copy(), [], []
@@ -316,7 +339,9 @@ class Ledger:
         text = Checkpoint(self.origin, self._edge.size, self._edge.root()).text
         note = signed_note(text, self._signer, self.origin)
         with self._transaction() as connection:
-            connection.execute("INSERT INTO ledger_checkpoints VALUES (?, ?)", (self._edge.size, note))
+            connection.execute(
+                "INSERT OR REPLACE INTO ledger_checkpoints VALUES (?, ?)", (self._edge.size, note)
+            )
         self._note, self._sealed, self._sealed_at_s = note, self._edge.size, self._clock()
         return note
 
@@ -348,9 +373,12 @@ class Ledger:
         """The ledger is of this origin and of this key; the first signer's key is written down."""
         if check_schema(self._connection).get("origin") != self.origin:
             raise LedgerError(f"{self.path}: is the ledger of another origin; wanted {self.origin}")
+        stated = self.key
+        if stated is None and self._connection.execute("SELECT 1 FROM ledger_checkpoints").fetchone():
+            raise AlteredError("it has checkpoints and no key")
         if self._signer is None:
             return
-        ours, stated = verify_key(self._signer, self.origin), self.key
+        ours = verify_key(self._signer, self.origin)
         if stated is None and self._writable:
             with self._transaction() as connection:
                 connection.execute("INSERT INTO ledger_meta VALUES ('key', ?)", (ours.text,))
@@ -365,9 +393,8 @@ class Ledger:
         ).fetchone()
         if newest is None:
             return
-        if self.key is None:
-            raise AlteredError("it has checkpoints and no key")
-        checkpoint = Checkpoint.parse(note_text(newest[0], [self.key]))
+        key = self.key
+        checkpoint = Checkpoint.parse(note_text(newest[0], [] if key is None else [key]))
         if checkpoint.origin != self.origin or checkpoint.size > self._edge.size:
             raise AlteredError("rows under its last checkpoint are missing")
         if self._edge_at(checkpoint.size).root() != checkpoint.root:
@@ -444,10 +471,20 @@ def _connected(path: Path, *, read_only: bool) -> sqlite3.Connection:
         return open_read_only(path)
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        _sync_folder(path.parent)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "trusted_schema = OFF"):
         connection.execute(f"PRAGMA {pragma}")
     return connection
+
+
+def _sync_folder(folder: Path) -> None:
+    """The new file's name lasts through a power cut too."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _our_error(path: Path, fault: Exception) -> LedgerError:

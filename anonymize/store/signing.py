@@ -87,6 +87,21 @@ def private_key(path: Path) -> Ed25519PrivateKey:
     return key
 
 
+def named_signer(path: Path) -> tuple[Ed25519PrivateKey, str]:
+    """The private key of a file and its name, which stands in the `.pub` beside it.
+
+    Raises
+    ------
+    UsageError
+        One of them cannot be read, or they do not belong together.
+    """
+    key, public_path = private_key(path), path.with_name(f"{path.name}.pub")
+    known = public_keys([public_path])[0]
+    if verify_key(key, known.name) != known or not known.name:
+        raise UsageError(f"{public_path}: does not name the key in {path}")
+    return key, known.name
+
+
 def public_keys(paths: Iterable[Path]) -> list[VerifyKey]:
     """The public keys of these files, `NAME+ID+BASE64` or PEM.
 

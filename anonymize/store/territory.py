@@ -33,6 +33,7 @@ from anonymize.store.signing import Signer, signed_note
 
 TAG_NAME: Final = "region.tag"
 IMPORTANT: Final = "important"
+SENSITIVE: Final = "sensitive"
 MOST_BYTES: Final = 1 << 20
 
 
@@ -69,10 +70,6 @@ class Policy:
             return Verdict.DENY
         cells = self.cells.get(data_class, {})
         return cells.get(jurisdiction, cells.get(country(jurisdiction)))
-
-    def is_abroad(self, jurisdiction: str) -> bool:
-        """Whether going there leaves the home jurisdiction."""
-        return country(jurisdiction) != country(self.home)
 
 
 @dataclass(frozen=True, slots=True)

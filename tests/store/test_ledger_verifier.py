@@ -11,6 +11,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from anonymize.store import ledger_verifier
@@ -207,6 +208,45 @@ def test_every_flipped_byte_of_the_rows_is_seen(tmp_path):
         assert verify_ledger(path, KNOWN).faults
 
 
+def test_no_damage_to_the_file_is_passed_over_or_raises(whole, tmp_path):
+    """Bytes anywhere in the file: it is found out, or no row and no checkpoint has changed by it."""
+    content, path = whole.read_bytes(), tmp_path / "damaged"
+    rows, random = bodies(whole), np.random.default_rng(5)
+    with closing(sqlite3.connect(whole)) as ledger:
+        notes = list(ledger.execute("SELECT size, note FROM ledger_checkpoints"))
+    found_out = 0
+    for _ in range(300):
+        spoilt = bytearray(content)
+        for place in random.integers(0, len(content), random.integers(1, 4)):
+            spoilt[place] ^= int(random.integers(1, 256))
+        path.write_bytes(spoilt)
+        found = verify_ledger(path, KNOWN)
+        found_out += bool(found.faults)
+        if not found.faults:
+            with closing(sqlite3.connect(path)) as ledger:
+                assert list(ledger.execute("SELECT size, note FROM ledger_checkpoints")) == notes
+            assert bodies(path) == rows
+    assert found_out > 30  # of a file that is mostly empty pages
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE ledger_checkpoints SET note = x'00' WHERE size = 8",
+        "UPDATE ledger_meta SET value = x'00'",
+        "UPDATE ledger_meta SET value = x'00' WHERE name = 'key'",
+        "UPDATE ledger_chunks SET hash = 'text'",
+    ],
+)
+def test_values_of_another_type_are_faults_and_no_crash(whole, tmp_path, statement):
+    path = tmp_path / "forged"
+    shutil.copy(whole, path)
+    with closing(sqlite3.connect(path)) as ledger, ledger:
+        ledger.execute("INSERT INTO ledger_chunks VALUES (0, x'00')")
+        ledger.execute(statement)
+    assert verify_ledger(path).faults
+
+
 def test_rows_after_the_last_checkpoint_are_named(tmp_path):
     path = tmp_path / "ledger"
     with opened(path) as ledger:
@@ -305,7 +345,7 @@ def test_the_verifier_runs_alone(whole, tmp_path):
         held.write_text(ledger.last_checkpoint)
     done = alone(tmp_path, whole, "--public-key", key, "--checkpoint", held)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("ok     11 rows, 11 proven, 4 checkpoints")
+    assert done.stdout.startswith("ok     11 rows, 11 proven by 4 checkpoints")
     assert "no public key" in alone(tmp_path, whole).stdout
     path = tmp_path / "forged"
     shutil.copy(whole, path)
@@ -337,6 +377,11 @@ def test_a_receipt_is_checked_alone(whole, tmp_path):
     done = alone(tmp_path, receipt, "--public-key", key)
     assert done.returncode == 0
     assert '"row": 5' in done.stdout
+    held = tmp_path / "held"
+    held.write_text(json.loads(text)["checkpoint"])
+    assert (
+        alone(tmp_path, receipt, "--public-key", key, "--checkpoint", held).returncode == 1
+    )  # it would not be used
     assert alone(tmp_path, receipt).returncode == 1  # a receipt without a key proves nothing
     receipt.write_text(text.replace("1005", "1006"))
     assert alone(tmp_path, receipt, "--public-key", key).returncode == 1
@@ -344,22 +389,24 @@ def test_a_receipt_is_checked_alone(whole, tmp_path):
     assert alone(tmp_path, receipt, "--public-key", key).returncode == 1
 
 
-def test_a_ledger_on_a_read_only_medium_is_read(whole, tmp_path, monkeypatch):
-    connect = sqlite3.connect
+def test_looking_at_a_closed_ledger_leaves_nothing_beside_it(tmp_path):
+    """So a read-only medium will do, and files of another user never lie in the recorder's way."""
+    path = written(tmp_path / "ledger", 3)
+    before = sorted(tmp_path.iterdir())
+    assert verify_ledger(path, KNOWN).faults == []
+    with opened(path, read_only=True) as ledger:
+        assert ledger.size == 3
+    assert sorted(tmp_path.iterdir()) == before
 
-    def no_room(address, **named):
-        if "immutable" not in address:
-            raise sqlite3.OperationalError("unable to open database file")
-        return connect(address, **named)
 
-    monkeypatch.setattr(sqlite3, "connect", no_room)
-    assert verify_ledger(whole, KNOWN).faults == []
-    log = whole.with_name("ledger-wal")
-    log.write_bytes(b"rows that have not been moved into the file")
-    try:
-        assert verify_ledger(whole, KNOWN).faults
-    finally:
-        log.unlink()
+def test_rows_that_are_only_in_the_write_ahead_log_are_seen(tmp_path):
+    path = tmp_path / "ledger"
+    with opened(path) as ledger:
+        for number in range(5):
+            ledger.append("segment.stored", stored(number))
+        ledger.checkpoint()
+        assert path.with_name("ledger-wal").stat().st_size > 0
+        assert verify_ledger(path, KNOWN).rows == 5
 
 
 def test_an_edge_of_many_leaves_stays_small():
