@@ -13,6 +13,7 @@ from PIL import Image
 from anonymize.frames import CapturedFrame, Dropped, FrameMemory, Reason, _seal_anonymized
 from anonymize.media.segments import Coding
 from anonymize.media.video import open_video
+from anonymize.store import writing
 from anonymize.store.errors import StoreBusyError, StoreError
 from anonymize.store.keys import KeyFile
 from anonymize.store.store import Store
@@ -208,6 +209,7 @@ def test_a_foreign_group_is_refused(tmp_path):
 def test_the_camera_never_waits_for_the_disk(tmp_path, monkeypatch):
     folder, home = make_store(tmp_path)
     held = threading.Event()
+    monkeypatch.setattr(writing, "MOST_TOGETHER", 1)
     with recording(folder, home, queue_bytes=20_000) as store:
         put_before = store.vault.put
 
