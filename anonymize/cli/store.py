@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from anonymize.errors import AnonymizeError, UsageError
+from anonymize.process_guard import forbid_core_dumps
 
 QUESTIONS: Final = {
     "purpose": "Purpose, one word of small letters (accident-evidence): ",
@@ -22,6 +23,7 @@ QUESTIONS: Final = {
 
 def execute(options: argparse.Namespace) -> int:
     """Print what the action says."""
+    forbid_core_dumps()  # the device's key is in its memory, and pictures while they are copied
     try:
         text = (_ACTIONS.get(options.action) or _act)(options)
     except ImportError as missing:

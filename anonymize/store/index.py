@@ -81,10 +81,12 @@ class Index:
             raise StoreError(f"{path}: the index cannot be opened: {fault}") from None
 
     def _open(self, path: Path, *, read_only: bool) -> None:
-        address = f"file:{str(path.resolve()).replace('%', '%25').replace('?', '%3f').replace('#', '%23')}"
-        mode = "ro" if read_only else "rwc"
+        place = path.resolve()
+        logged = place.with_name(f"{place.name}-wal").exists()
+        # read-only, what nobody has open is read as it lies: nothing is made beside it, a read-only disk will do
+        how = "mode=rwc" if not read_only else "mode=ro" if logged else "mode=ro&immutable=1"
         self._base = sqlite3.connect(
-            f"{address}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+            f"{place.as_uri()}?{how}", uri=True, isolation_level=None, check_same_thread=False
         )
         self._base.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         if read_only:

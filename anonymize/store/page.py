@@ -47,7 +47,7 @@ REASONS: Final[dict[str, Pair]] = {
     "too_many": ("目标过多", "too many objects"),
     "late": ("未能及时检测", "not looked at in time"),
     "check_failed": ("遮盖检查未通过", "the check after hiding failed"),
-    "queue_full": ("写入过慢，队列已满", "the disk was too slow, the queue was full"),
+    "queue_full": ("处理或写入过慢，队列已满", "the engine or the disk was too slow, a queue was full"),
     "predicted_only": ("未经检测、仅凭预测遮盖", "hidden by prediction alone"),
     "disk_full": ("磁盘已满", "the disk was full"),
     "read_only": ("磁盘只读", "the disk was read-only"),

@@ -71,6 +71,7 @@ def repair(vault: Vault) -> Repair:
     vault.index.rows_are_checked(vault.ledger.size)
     vault.index.commit()
     vault.destroy_empty_epochs()
+    vault.index.empty_log()  # destroyed keys stood in it, where a deletion was cut off before its end
     return done
 
 
@@ -101,7 +102,6 @@ def _finish_deletions(vault: Vault, ended: frozenset[str], done: Repair) -> set[
     if going:
         vault.bury(going, with_tombstone=ended)
         done.deletions_completed = len(going)
-        vault.index.empty_log()
     return {entry.digest for entry, _ in going}
 
 

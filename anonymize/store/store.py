@@ -14,7 +14,7 @@ import fcntl
 import os
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
@@ -40,8 +40,8 @@ from anonymize.store.objects import Objects
 from anonymize.store.repair import Repair, repair
 from anonymize.store.settings import StoreSettings, read_settings, utc_day, write_settings
 from anonymize.store.signing import Signer
-from anonymize.store.vault import MadeBy, Segment, Vault
-from anonymize.store.writing import Gap, Writer
+from anonymize.store.vault import FAULTS, MadeBy, Segment, Vault
+from anonymize.store.writing import Gap, Writer, named
 from anonymize.zones.hold import ReleasedGroup
 
 LEDGER_NAME: Final = "ledger.sqlite"
@@ -78,6 +78,7 @@ class Store:
         self._stored = {"frames": 0, "segments": 0}
         self._counts_due_s = self._tick_due_s = 0.0
         self._day_done: date | None = None
+        self._counts_told = ""
         self._refused_as = "closed"
 
     # -- opening and closing ------------------------------------------------------------------------------
@@ -115,7 +116,7 @@ class Store:
         Raises
         ------
         StoreError
-            There is no store, another process has it open, or the key is another one's.
+            There is no store, another process has it open, the key is another one's, or the disk takes nothing.
         LedgerError
             The ledger was altered.
         """
@@ -127,7 +128,7 @@ class Store:
                 raise UsageError(
                     f"a key home of kind {home.name} signs nothing; wanted a signer for the ledger"
                 )
-        with contextlib.ExitStack() as opening:
+        with _words_for_faults(path), contextlib.ExitStack() as opening:
             lock = _lock(path)
             opening.callback(os.close, lock)
             for left_over in (*path.glob(".*.tmp"), *(path / RECEIPTS).glob(".*.tmp")):
@@ -142,8 +143,8 @@ class Store:
             store = cls(path, vault, lock, clock=clock)
             store.settings = settings
             store.repaired = repair(vault)
+            store._begin(made_by, coding or Coding(), queue_bytes)
             opening.pop_all()
-        store._begin(made_by, coding or Coding(), queue_bytes)
         return store
 
     def _begin(self, made_by: MadeBy | None, coding: Coding, queue_bytes: int) -> None:
@@ -220,7 +221,9 @@ class Store:
         else:
             size = sum(plane.nbytes for plane in frame.planes)
             writer = self._writer
-            if writer is None or not (writer.has_room(size) and writer.offer(frame.copy(), size)):
+            if writer is None or not (
+                writer.has_room(size) and writer.offer(writer.memory.keep(frame), size)
+            ):
                 self._drop("queue_full", 1)
 
     def take_groups(self, groups: Iterable[ReleasedGroup]) -> None:
@@ -274,7 +277,10 @@ class Store:
             self.vault.put(segments, self._made_by)
             self._stored["frames"] += frames
             self._stored["segments"] += len(segments)
-            self._keep_limit()
+            try:
+                self._keep_limit()
+            except FAULTS as fault:  # they are stored all the same
+                return fault
             return self.vault.rows_wait
 
     def _keep_limit(self) -> None:
@@ -282,8 +288,9 @@ class Store:
         if held <= self.settings.limit_bytes:
             return
         if self.settings.at_limit == "stop":
-            self._end_row("store_full")
             self._refused_as = "store_full"
+            self._end_row("store_full")
+            self.vault.settle()
             return
         self.vault.ledger.append("store.over_limit", {"bytes": held})
         self.vault.delete(self.vault.over_limit(), "size_limit")
@@ -315,10 +322,17 @@ class Store:
         if before and not refused:
             self._begin_row(self._made_by)
         elif refused and before in ("", "closed"):
-            if refused == "consent_expired":
+            if refused == "consent_expired" and not self._expiry_is_told():
                 self.vault.ledger.append("consent.expired", {"purpose": self.settings.purpose})
             if not before:
                 self._end_row(refused)
+
+    def _expiry_is_told(self) -> bool:
+        """Whether the last row on the consent says that it has expired."""
+        last = deque(
+            self.vault.ledger.find("consent.given", "consent.withdrawn", "consent.expired"), maxlen=1
+        )
+        return bool(last) and last[0]["event"] == "consent.expired"
 
     def _begin_row(self, made_by: MadeBy) -> None:
         fields: dict[str, JsonValue] = {
@@ -341,9 +355,13 @@ class Store:
         self.vault.destroy_empty_epochs()
         self._save_counts()
         index, day = self.vault.index, today.isoformat()
-        for of_day, reason, fine, frames in index.drops(before=day, unwritten=True):
-            word = f"gate_{reason}" if fine else reason
-            self.vault.ledger.append("frames.dropped", {"of_day": of_day, "reason": word, "count": frames})
+        if self._counts_told != day:  # else their rows wait since a fault
+            for of_day, reason, fine, frames in index.drops(before=day, unwritten=True):
+                word = f"gate_{reason}" if fine else reason
+                self.vault.ledger.append(
+                    "frames.dropped", {"of_day": of_day, "reason": word, "count": frames}
+                )
+            self._counts_told = day
         self.vault.settle()
         index.drops_are_written(day, (today - timedelta(days=DROPS_KEPT_DAYS)).isoformat())
 
@@ -445,6 +463,16 @@ class Store:
         if found is None:
             raise StoreError(f"object {digest[:16]}…: is not held")
         return found[0]
+
+
+@contextlib.contextmanager
+def _words_for_faults(folder: Path) -> Iterator[None]:
+    """A disk that is full, read-only or broken at the start is a `StoreError`."""
+    try:
+        yield
+    except OSError as fault:
+        fault_here = named(fault)
+        raise StoreError(f"{folder}: cannot be opened: {fault_here.text}", reason=fault_here.reason) from None
 
 
 def _lock(folder: Path) -> int:

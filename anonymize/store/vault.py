@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from anonymize.store.coding import content_digest
 from anonymize.store.errors import LedgerError, StoreError
-from anonymize.store.events import JsonValue
+from anonymize.store.events import JsonValue, exceptions_of
 from anonymize.store.index import Entry, Index
 from anonymize.store.keys import KEY_BYTES, KeyHome, Place, seal_segment
 from anonymize.store.ledger import Ledger
@@ -27,7 +27,10 @@ from anonymize.store.objects import Objects
 from anonymize.store.reading import Reader
 from anonymize.store.settings import StoreSettings, utc_day
 
-DELETED_TOGETHER: Final = 500
+if TYPE_CHECKING:
+    from anonymize.pipeline import Engine
+
+DELETED_TOGETHER: Final = 2500  # each chunk costs four syncs
 EPOCH_KEYS_KEPT: Final = 4
 ROOM_MADE: Final = 0.02  # of the limit: so that not every segment deletes one
 
@@ -49,6 +52,11 @@ class MadeBy:
     model: str
     exceptions: tuple[str, ...] = ()
     zone_list: int | None = None
+
+    @classmethod
+    def of(cls, engine: Engine, *, zone_list: int | None = None) -> MadeBy:
+        """What an engine makes."""
+        return cls(engine.model.entry.sha256, tuple(exceptions_of(engine.settings)), zone_list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +238,7 @@ class Vault:
         self, going: Sequence[tuple[Entry, str]], *, with_tombstone: frozenset[str] = frozenset()
     ) -> None:
         """Unlink what is going, write its tombstones (but not again those that exist) and forget it."""
-        for entry, _ in going:
-            self.objects.remove(entry.place.epoch, entry.digest)
+        self.objects.remove_all([(entry.place.epoch, entry.digest) for entry, _ in going])
         for epoch in sorted({entry.place.epoch for entry, _ in going}):
             self.objects.sync(epoch)
         for entry, cause in going:

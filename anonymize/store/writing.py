@@ -16,10 +16,10 @@ from functools import partial
 from typing import Final
 
 from anonymize.errors import MediaError
-from anonymize.frames import ReleasedFrame
 from anonymize.media.segments import Coding
 from anonymize.store.coding import GroupMaker, Payload
 from anonymize.store.errors import LedgerError, StoreError
+from anonymize.store.kept import KeptFrame, KeptMemory
 from anonymize.store.vault import Segment
 from anonymize.zones.hold import ReleasedGroup
 
@@ -45,7 +45,7 @@ class Gap:
     camera: str
 
 
-Item = ReleasedFrame | ReleasedGroup | Gap
+Item = KeptFrame | ReleasedGroup | Gap
 
 
 class Writer:
@@ -77,6 +77,7 @@ class Writer:
         queue_bytes: int,
     ) -> None:
         self.fault: Fault | None = None
+        self.memory = KeptMemory()
         self._coding, self._deliver, self._drop, self._tick = coding, deliver, drop, tick
         self._class_of, self._queue_bytes = class_of, queue_bytes
         self._queue: deque[tuple[Item, int]] = deque()
@@ -171,7 +172,10 @@ class Writer:
         elif isinstance(item, ReleasedGroup):
             self._take_group(item)
         else:
-            self._take_frame(item)
+            try:
+                self._take_frame(item)
+            finally:
+                self.memory.give_back(item)
 
     def _take_group(self, group: ReleasedGroup) -> None:
         if not group.payload:
@@ -183,7 +187,7 @@ class Writer:
             raise
         self._add(Segment(group.payload, self._class_of(payload.camera), len(payload.pts)))
 
-    def _take_frame(self, frame: ReleasedFrame) -> None:
+    def _take_frame(self, frame: KeptFrame) -> None:
         camera = frame.camera
         maker = self._makers.get(camera)
         if maker is None:

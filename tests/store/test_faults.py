@@ -20,7 +20,7 @@ def _commits_at_once(monkeypatch):
     monkeypatch.setattr(writing, "COMMIT_EVERY_S", 0.05)
 
 
-def wait_for(condition, within_s: float = 10.0) -> None:
+def wait_for(condition, within_s: float = 30.0) -> None:
     until_s = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < until_s, "it did not come"

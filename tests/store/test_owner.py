@@ -91,6 +91,7 @@ def test_the_report_fits_its_schema(tmp_path, capsys):
     target = tmp_path / "report.json"
     assert main(["store", "report", str(folder), "--json", str(target)]) == 0
     report = json.loads(target.read_text())
+    assert not list(folder.glob("*-wal"))  # looking leaves nothing beside it
     jsonschema.validate(report, SCHEMA)
     (held,) = report["held"]
     assert (held["class"], held["segments"], held["frames"], held["retention_days"]) == (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import threading
 from fractions import Fraction
 
@@ -13,12 +15,13 @@ from PIL import Image
 from anonymize.frames import CapturedFrame, Dropped, FrameMemory, Reason, _seal_anonymized
 from anonymize.media.segments import Coding
 from anonymize.media.video import open_video
+from anonymize.store import writing
 from anonymize.store.errors import StoreBusyError, StoreError
 from anonymize.store.keys import KeyFile
 from anonymize.store.store import Store
 from anonymize.zones.hold import ReleasedGroup
 from anonymize.zones.zone_gate import ZoneGate
-from tests.store.stores import DAY_S, JPEG, START_S, Clock, frame, make_store, put, recording
+from tests.store.stores import DAY_S, JPEG, MADE_BY, START_S, Clock, frame, make_store, put, recording
 from tests.zones.places import fix, signed
 
 H264 = Coding()
@@ -208,6 +211,7 @@ def test_a_foreign_group_is_refused(tmp_path):
 def test_the_camera_never_waits_for_the_disk(tmp_path, monkeypatch):
     folder, home = make_store(tmp_path)
     held = threading.Event()
+    monkeypatch.setattr(writing, "MOST_TOGETHER", 1)
     with recording(folder, home, queue_bytes=20_000) as store:
         put_before = store.vault.put
 
@@ -300,3 +304,26 @@ def test_nothing_tells_a_time_or_a_place(tmp_path):
             assert written.stat().st_mode & 0o077 == 0
             for secret in (b"front-left", b"1800004321", b"captured"):
                 assert secret not in written.read_bytes()
+
+
+def test_an_expiry_is_told_once_whatever_starts_follow(tmp_path):
+    folder, home = make_store(tmp_path, consent_until="2027-01-14")
+    for _ in range(3):
+        with recording(folder, home, clock=Clock()):
+            pass
+    assert [row["event"] for row in events(folder, home)] == ["consent.expired"]
+
+
+def test_a_disk_that_takes_nothing_at_the_start_is_named(tmp_path, monkeypatch):
+    folder, home = make_store(tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as broken:
+        broken.setattr("anonymize.store.store.repair", full)
+        with pytest.raises(StoreError, match="No space left") as fault:
+            Store.open(folder, home, made_by=MADE_BY)
+    assert fault.value.reason == "disk_full"
+    with recording(folder, home):
+        pass  # the failed try has let go of it
