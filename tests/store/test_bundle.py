@@ -86,6 +86,14 @@ def test_a_manifest_is_signed_by_the_known_key(bundle, tmp_path):
     assert resigned(bundle, tmp_path, lambda manifest: None, OTHER_KEY)
 
 
+def test_what_nothing_else_bears_out_is_under_the_signature(bundle, tmp_path):
+    copy = spoilt(bundle, tmp_path)
+    manifest = json.loads((copy / "manifest.json").read_bytes())
+    manifest["objects"][0]["retain_until"] = "2099-12-31"
+    (copy / "manifest.json").write_bytes(canonical(manifest))
+    assert verify_bundle(copy, KNOWN).faults == ["manifest.json is not the one that was signed"]
+
+
 @pytest.mark.parametrize(
     "change",
     [

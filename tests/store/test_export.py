@@ -20,7 +20,7 @@ from anonymize.store.approval import Transfer, yearly_counts
 from anonymize.store.errors import LedgerError, RefusedError
 from anonymize.store.export import read_from
 from anonymize.store.ledger import signed_note
-from anonymize.store.ledger_verifier import statement_text, verify_bundle, verify_ledger
+from anonymize.store.ledger_verifier import statement_digest, statement_text, verify_bundle, verify_ledger
 from anonymize.store.rules import Rule
 from anonymize.store.territory import Verdict, open_sink, read_policy, region_tag, require_region
 from tests.store.exports import (
@@ -37,7 +37,7 @@ from tests.store.exports import (
     Held,
     Scene,
 )
-from tests.store.ledgers import NOON_S, OTHER_KEY, digest, stored
+from tests.store.ledgers import KEY, NOON_S, OTHER_KEY, digest, opened, stored
 
 
 @pytest.fixture
@@ -390,7 +390,10 @@ def test_fewer_persons_than_the_row_says_are_not_believed(scene):
 
 
 def test_what_should_have_been_deleted_does_not_go(scene):
-    scene.clock.now_s += 15 * 86_400
+    scene.clock.now_s += 14 * 86_400
+    assert scene.export(HOME).objects == 2  # on its last day
+    shutil.rmtree(scene.folder / "depot" / "bundle")
+    scene.clock.now_s += 86_400
     refused(scene, Rule.OBJECT_EXPIRED, lambda: scene.export(HOME))
 
 
@@ -453,6 +456,8 @@ def test_a_recipient_is_warned_at_80_percent_and_blocked_at_the_limit(scene, rul
     assert warned[0].startswith(rule)
     assert [row["rule"] for row in scene.rows("export.warned")] == [rule]
     left = most - 1 - (most * 8 // 10 - 1) - 4
+    exactly = many(scene, *counts(most * 8 // 10), recipient="Another Works", name="e").warnings
+    assert [line.partition(":")[0] for line in exactly] == [rule]
     cleared(scene)
     refused(scene, rule, lambda: many(scene, *counts(left + 1), name="c"))
     many(scene, *counts(left), name="d")
@@ -517,9 +522,33 @@ def test_an_altered_ledger_lets_nothing_go(scene):
     refused(scene, Rule.LEDGER_ALTERED, lambda: scene.export(approval=token))
 
 
-def test_without_a_signer_nothing_goes(tmp_path):
-    from tests.store.ledgers import opened
+@pytest.mark.parametrize("signer", [KEY, OTHER_KEY])
+def test_another_ledger_in_its_place_lets_nothing_go(scene, signer):
+    """A whole one, but not the one that was opened: no approval was used in it, and nothing was counted."""
+    with opened(scene.folder / "other", signer) as other:
+        other.append("owner.asked", {})
+    path = scene.ledger.path
+    os.replace(path, scene.folder / "aside")
+    for end in ("-wal", "-shm"):
+        os.replace(f"{path}{end}", scene.folder / f"aside{end}")
+    os.replace(scene.folder / "other", path)
+    with pytest.raises((RefusedError, LedgerError)) as caught:
+        scene.export(HOME)
+    assert getattr(caught.value, "rule", Rule.LEDGER_ALTERED) == Rule.LEDGER_ALTERED
+    assert scene.left() == []
 
+
+def test_an_approval_that_was_let_through_wrongly_makes_no_bundle(scene, monkeypatch):
+    """The recipient's check looks at the approval once more."""
+    for change in ({"recipient": "Another"}, {"set": digest(3)}, {"persons": 1}, {"classes": {"general": 2}}):
+        token = scene.approval(**change)
+        monkeypatch.setattr(approval_module, "_require_approval", lambda *words: statement_digest(words[0]))
+        with pytest.raises(RefusedError, match=r"bundle-altered: .* for another"):
+            scene.export(approval=token)
+        assert scene.left() == []
+
+
+def test_without_a_signer_nothing_goes(tmp_path):
     scene = Scene(tmp_path)
     scene.ledger.close()
     scene.ledger = opened(tmp_path / "unsigned", None, clock=scene.clock)

@@ -12,6 +12,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from anonymize.errors import UsageError
 from anonymize.store import ledger as ledger_module
@@ -488,9 +490,27 @@ def test_keys_are_private_and_never_overwritten(tmp_path):
     (tmp_path / "device.key").chmod(0o640)
     with pytest.raises(UsageError, match="others may read"):
         private_key(tmp_path / "device.key")
-    for path in (public, tmp_path / "missing"):
-        with pytest.raises(UsageError):
+    elsewhere = ec.generate_private_key(ec.SECP256R1())
+    (tmp_path / "curve").write_bytes(
+        elsewhere.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    (tmp_path / "curve.pub").write_bytes(
+        elsewhere.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
+    (tmp_path / "junk").write_text("no key")
+    for name in ("curve", "junk"):
+        (tmp_path / name).chmod(0o600)
+    for path, words in (
+        (tmp_path / "curve", "no Ed25519"),
+        (tmp_path / "junk", "PEM"),
+        (tmp_path / "no", "be read"),
+    ):
+        with pytest.raises(UsageError, match=words):
             private_key(path)
+    with pytest.raises(UsageError):
+        public_keys([tmp_path / "curve.pub"])
+    with pytest.raises(UsageError, match="cannot be written"):
+        new_key(tmp_path / "no" / "folder", ORIGIN)
     with pytest.raises(UsageError):
         public_keys([tmp_path / "missing"])
     (tmp_path / "none").write_text("no key")

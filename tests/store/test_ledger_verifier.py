@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from anonymize.store import ledger_verifier
+from anonymize.store.errors import LedgerError
 from anonymize.store.ledger import signed_note
 from anonymize.store.ledger_verifier import (
     AlteredError,
@@ -149,6 +150,16 @@ def test_a_change_beside_the_border_of_a_chunk_is_seen(tmp_path, place):
         ledger.execute("UPDATE ledger_rows SET body = ? WHERE row = ?", (changed[place], place))
     assert verify_ledger(path, KNOWN).faults
     assert verify_ledger(rewritten(path, list(enumerate(changed))), KNOWN).faults
+
+
+def test_a_kept_hash_that_is_not_its_rows_is_seen(tmp_path):
+    """Nothing is proven by them, but the next checkpoint would be made from them."""
+    path = written(tmp_path / "ledger", 600)
+    with closing(sqlite3.connect(path)) as ledger, ledger:
+        ledger.execute("UPDATE ledger_chunks SET hash = zeroblob(32) WHERE chunk = 1")
+    assert "the kept hash of the 256 rows up to 511" in verify_ledger(path, KNOWN).faults[0]
+    with pytest.raises(LedgerError):
+        opened(path)
 
 
 def altered_table(whole, tmp_path, *statements):
