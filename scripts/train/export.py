@@ -111,7 +111,7 @@ def export(
     """Write weights, manifest entry and card into ``folder``; return the entry's facts."""
     folder.mkdir(parents=True, exist_ok=True)
     network, progress = load_average(config, work / run / "checkpoint.pt")
-    staged = work / run / "drive.onnx"
+    staged = work / run / f"{config['network']['name']}.onnx"
     write_onnx(network, staged)
     worst = disagreement(network, staged)
     if worst > AGREEMENT:
@@ -122,7 +122,7 @@ def export(
     thresholds = choose(found, config["export"]["false_rate"])
     cautious = choose(found, config["export"]["cautious_false_rate"])
     facts: dict[str, Any] = {
-        "name": "drive",
+        "name": config["network"]["name"],
         "sha256": hashlib.sha256(staged.read_bytes()).hexdigest(),
         "parameters": parameter_count(network),
         "threshold": dict(zip(CLASSES, thresholds, strict=True)),
@@ -146,10 +146,9 @@ def export(
 
 def began_with(config: dict[str, Any]) -> str:
     """Return how the weights that the run began with had been trained; empty for random ones."""
-    start = config["train"].get("start_from")
-    if not start:
+    model = settings.installed(config)
+    if model is None:
         return ""
-    model = settings.REPOSITORY / start
     entries = tomllib.loads(model.with_name("manifest.toml").read_text())
     return next(entry["training"] for entry in entries.values() if entry["file"] == model.name)
 
@@ -161,8 +160,8 @@ def install(staged: Path, folder: Path, facts: dict[str, Any]) -> None:
     text = replace_entry(others, facts["name"], manifest_entry(facts))
     tomllib.loads(text)
     for path, content in (
-        (folder / "drive.onnx", staged.read_bytes()),
-        (folder / "drive.md", card_text(facts).encode()),
+        (folder / staged.name, staged.read_bytes()),
+        (folder / f"{staged.stem}.md", card_text(facts).encode()),
         (manifest, text.encode()),
     ):
         partial = path.with_name(f".{path.name}.tmp")
