@@ -41,6 +41,7 @@ CELL_TOLERANCE: Final = 24.0  # the same for the worst cell of CELL_PX, of areas
 CELL_PX: Final = 8  # samples; a transform block
 ENCODED_SAMPLE_S: Final = 2  # between frames of encoded groups that are looked at once more
 COPIED_SAMPLE_S: Final = 10  # the same of copied groups
+_DECODERS: Final = {"av1": ("libdav1d", "libaom-av1")}  # FFmpeg's own of that name needs a graphics processor
 _MAX_PATCH: Final = 1 << 16  # samples kept of one area's plane; of larger ones every second or fourth line
 
 
@@ -78,8 +79,8 @@ class Proof:
     Attributes
     ----------
     frames_compared, areas_compared : int
-    worst_mean : float
-        Largest mean difference of an area's plane, levels of 8 bit.
+    worst_mean, worst_cell : float
+        Largest mean difference of an area's plane, and of a cell of one, levels of 8 bit.
     pictures_decoded : int
         First pictures of runs, decoded from the file.
     """
@@ -88,7 +89,7 @@ class Proof:
         self, path: Path, codec: str, facts: VideoFacts, *, check_frame: CheckFrame | None = None
     ) -> None:
         self.frames_compared = self.areas_compared = self.pictures_decoded = 0
-        self.worst_mean = 0.0
+        self.worst_mean = self.worst_cell = 0.0
         self._path = path
         self._codec = codec
         self._facts = facts
@@ -169,7 +170,7 @@ class Proof:
         scale = 1 << LAYOUTS[self._facts.pixel_format].bits - 8
         difference = np.abs(plane[patch.place].astype(np.float32) - patch.samples) / scale
         mean, worst = float(difference.mean()), _worst_cell(difference)
-        self.worst_mean = max(self.worst_mean, mean)
+        self.worst_mean, self.worst_cell = max(self.worst_mean, mean), max(self.worst_cell, worst)
         self.areas_compared += patch.plane == 0
         if mean > MEAN_TOLERANCE or worst > CELL_TOLERANCE:
             rows, columns = patch.place
@@ -353,7 +354,9 @@ def _add(digest: Any, content: bytes) -> None:
 
 
 def _decoder(codec: str, record: bytes) -> Any:
-    context: Any = load_av().CodecContext.create(codec, "r")
+    av = load_av()
+    names = [name for name in _DECODERS.get(codec, ()) if name in av.codecs_available]
+    context: Any = av.CodecContext.create(names[0] if names else codec, "r")
     context.thread_count = 1
     if record:
         context.extradata = record
