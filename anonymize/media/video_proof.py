@@ -34,10 +34,11 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 CheckFrame = Callable[[CapturedFrame, tuple[Box, ...]], None]
-MEAN_TOLERANCE: Final = (
-    6.0  # levels of 8 bit between the fill and what the file shows, mean over an area's plane
-)
-CELL_TOLERANCE: Final = 24.0  # the same for the worst cell of CELL_PX, of areas that have whole cells
+# Levels of 8 bit between the fill and what the file shows: the mean over a plane of an area, and over the worst cell
+# of it; an area smaller than a cell is one. Measured with eight moving boxes a frame at the default qualities: 4.6 and
+# 15.4 at most (AV1; H.264 and HEVC 3.2 and 4.5), at CRF 34 of HEVC 9.5 and 16.6; what lay there: 18 and 37 (median).
+MEAN_TOLERANCE: Final = 12.0
+CELL_TOLERANCE: Final = 24.0
 CELL_PX: Final = 8  # samples; a transform block
 ENCODED_SAMPLE_S: Final = 2  # between frames of encoded groups that are looked at once more
 COPIED_SAMPLE_S: Final = 10  # the same of copied groups
@@ -170,6 +171,8 @@ class Proof:
         scale = 1 << LAYOUTS[self._facts.pixel_format].bits - 8
         difference = np.abs(plane[patch.place].astype(np.float32) - patch.samples) / scale
         mean, worst = float(difference.mean()), _worst_cell(difference)
+        if worst is None:
+            mean, worst = 0.0, mean
         self.worst_mean, self.worst_cell = max(self.worst_mean, mean), max(self.worst_cell, worst)
         self.areas_compared += patch.plane == 0
         if mean > MEAN_TOLERANCE or worst > CELL_TOLERANCE:
@@ -189,7 +192,7 @@ class Proof:
     def passed(self) -> tuple[str, ...]:
         """What the file has passed, in words; to be asked when it is complete."""
         copied = sum(run.packets for run in self._runs if run.copied)
-        worst = f"largest mean difference {self.worst_mean:.1f} of {MEAN_TOLERANCE:g} levels"
+        worst = f"largest difference {self.worst_mean:.1f} levels, {self.worst_cell:.1f} in a cell"
         lines = [
             f"{self.frames_compared + copied:,} pictures read back from the file, bytes and times as written",
             f"{self.areas_compared:,} hidden areas in {self.frames_compared:,} frames hold their fill ({worst})",
@@ -417,11 +420,11 @@ def _patches(frame: ReleasedFrame, boxes: list[tuple[int, int, int, int]]) -> li
     return patches
 
 
-def _worst_cell(difference: npt.NDArray[np.float32]) -> float:
-    """Largest mean of a cell, of the cells that lie whole in the area; 0 where none does."""
+def _worst_cell(difference: npt.NDArray[np.float32]) -> float | None:
+    """Largest mean of a cell, of the cells that lie whole in the area; None where none does."""
     rows, columns = difference.shape[0] // CELL_PX, difference.shape[1] // CELL_PX
     if not rows or not columns:
-        return 0.0
+        return None
     whole = difference[: rows * CELL_PX, : columns * CELL_PX]
     cells = whole.reshape(rows, CELL_PX, columns, CELL_PX, *difference.shape[2:])
     return float(cells.mean(axis=(1, 3)).max())

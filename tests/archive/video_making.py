@@ -128,3 +128,39 @@ def area_of(path: Path, number: int) -> np.ndarray[Any, Any]:
         picture = frames[number]
         deep = picture.format.name.endswith("10le")
         return picture.to_ndarray()[y1:y2, x1:x2].astype(int) >> 2 * deep
+
+
+def remade(source: Path, target: Path, change: Callable[[Any, int], bytes | None], **muxer: str) -> Path:
+    """The video packets again, each with the bytes that `change(packet, number)` gives; None leaves one out."""
+    with av.open(str(source)) as container, av.open(str(target), "w", container_options=muxer) as output:
+        stream = container.streams.video[0]
+        written = output.add_stream_from_template(stream)
+        for number, packet in enumerate(p for p in container.demux(stream) if p.size):
+            content = change(packet, number)
+            if content is None:
+                continue
+            fresh: Any = av.Packet(content)
+            fresh.pts, fresh.dts, fresh.time_base = packet.pts, packet.dts, packet.time_base
+            fresh.duration, fresh.is_keyframe, fresh.stream = packet.duration, packet.is_keyframe, written
+            output.mux(fresh)
+    return target
+
+
+def joined(target: Path, *sources: Path) -> Path:
+    """The packets of several clips of one encoder, one behind the other."""
+    with av.open(str(target), "w") as output:
+        written: Any = None
+        for source in sources:
+            with av.open(str(source)) as container:
+                stream = container.streams.video[0]
+                written = written or output.add_stream_from_template(stream)
+                for packet in container.demux(stream):
+                    if packet.size:
+                        packet.stream = written
+                        output.mux(packet)
+    return target
+
+
+def unit(content: bytes) -> bytes:
+    """A NAL unit with its length before it, as MP4 has it."""
+    return len(content).to_bytes(4, "big") + content
