@@ -75,6 +75,8 @@ class GroupWriter(VideoWriter):
         self._codec: Any = self._new_encoder()
         units = split_units(bytes(self._codec.extradata or b""), 0)
         self._our_sets = {set_key(unit, self._rules): unit for unit in units if self._is_set(unit)}
+        if not self._sets_inside and self._our_sets.keys() & self._scan.sets.keys():
+            raise MediaError(f"{self.path}: the encoder's parameter sets have the ids of the source's")
         self._written_proof.source_sets = self._scan.sets
         # Described by facts alone, as where all is encoded: a stream made from the source's would take along
         # whatever lies beside its description (side data of the container).

@@ -76,6 +76,8 @@ class Proof:
     facts : VideoFacts
     check_frame : callable or None
         Given a sample of the output's frames, and the boxes hidden in them.
+    check_stop : callable
+        Raises to end, while the file is read back.
 
     Attributes
     ----------
@@ -87,7 +89,13 @@ class Proof:
     """
 
     def __init__(
-        self, path: Path, codec: str, facts: VideoFacts, *, check_frame: CheckFrame | None = None
+        self,
+        path: Path,
+        codec: str,
+        facts: VideoFacts,
+        *,
+        check_frame: CheckFrame | None = None,
+        check_stop: Callable[[], None] = lambda: None,
     ) -> None:
         self.frames_compared = self.areas_compared = self.pictures_decoded = 0
         self.worst_mean = self.worst_cell = 0.0
@@ -95,6 +103,7 @@ class Proof:
         self._codec = codec
         self._facts = facts
         self._check_frame = check_frame
+        self._check_stop = check_stop
         self._runs: list[_Run] = []
         self._expected: dict[int, tuple[tuple[Box, ...], list[_Patch]]] = {}
         self._decoder: Any = None
@@ -228,6 +237,7 @@ class Proof:
                 reading = _Reading(self, stream)
                 self._next_sample = -(2**62)
                 for packet in container.demux(stream):
+                    self._check_stop()
                     time = (
                         packet.pts if packet.pts is not None else packet.dts
                     )  # AVI has decoding times alone
