@@ -154,8 +154,10 @@ class _Job:
         Raises
         ------
         MediaError
-            It was dropped.
+            It was dropped, or is made of two fields.
         """
+        if captured.interlaced:
+            raise MediaError(f"{self.source}: frame {number} is interlaced; wanted progressive video")
         outcome = self.hide(captured, number)
         if isinstance(outcome, Dropped):
             raise MediaError(
