@@ -26,6 +26,7 @@ from anonymize.media.nal import RULES, begins_anew, join_units, slices_of, split
 from anonymize.media.parameter_sets import SetKey, Sets, read_record, set_key
 from anonymize.media.video_av import foreign_errors, load_av, open_input
 from anonymize.media.video_check import compare_times
+from anonymize.media.video_encoders import ffmpeg_format
 from anonymize.media.video_facts import NATIVE, VideoFacts
 from anonymize.media.video_planes import planes_of, writable_planes
 
@@ -148,7 +149,7 @@ class Proof:
     def copy(self, slices: list[bytes], first_picture: Callable[[], av.VideoFrame] | None = None) -> None:
         """A copied packet's slices; with the first of a run, what decodes it from the source."""
         if first_picture is not None:
-            self._begin_run(_Run(copied=True, first_picture=_digest_of(first_picture())))
+            self._begin_run(_Run(copied=True, first_picture=self.digest_of(first_picture())))
         self._note(join_units(slices, start_codes=True), 0)
 
     def _begin_run(self, run: _Run) -> None:
@@ -177,8 +178,8 @@ class Proof:
             )
         boxes, patches = self._expected.pop(pts)
         run = self._runs[-1]
-        run.first_picture = run.first_picture or _digest_of(picture)
-        picture = _as_written(picture, self._facts)
+        run.first_picture = run.first_picture or self.digest_of(picture)
+        picture = self.as_written(picture)
         planes = planes_of(picture, self._facts.pixel_format)
         for patch in patches:
             self._compare_patch(patch, planes[patch.plane], pts)
@@ -206,6 +207,28 @@ class Proof:
             return
         self._next_sample = pts + int(every_s / self._facts.time_base)
         self._check_frame(_captured(picture, pts, self._facts), boxes)
+
+    def digest_of(self, picture: av.VideoFrame) -> bytes:
+        """Of every shown sample."""
+        pixel_format = NATIVE.get(picture.format.name)
+        if pixel_format is None:
+            raise VerificationError(f"{self._path}: a picture came out as {picture.format.name}")
+        digest = _new_digest()
+        for plane in planes_of(picture, pixel_format):
+            digest.update(np.ascontiguousarray(plane).data)
+        return digest.digest()
+
+    def as_written(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """The picture in the format in which it was hidden: NV12 comes out of a decoder as three planes."""
+        facts = self._facts
+        if (picture.width, picture.height) != (facts.width, facts.height):
+            raise VerificationError(
+                f"{self._path}: a picture came out as {picture.width} x {picture.height} px; "
+                f"wanted {facts.width} x {facts.height}"
+            )
+        if NATIVE.get(picture.format.name) is facts.pixel_format:
+            return picture
+        return picture.reformat(format=ffmpeg_format(facts.pixel_format))
 
     def passed(self) -> tuple[str, ...]:
         """What the file has passed, in words; to be asked when it is complete."""
@@ -238,9 +261,7 @@ class Proof:
                 self._next_sample = -(2**62)
                 for packet in container.demux(stream):
                     self._check_stop()
-                    time = (
-                        packet.pts if packet.pts is not None else packet.dts
-                    )  # AVI has decoding times alone
+                    time = packet.dts if packet.pts is None else packet.pts  # AVI has decoding times alone
                     if packet.size and time is not None and not packet.is_discard:
                         found.append(time)
                         reading.take(packet)
@@ -266,6 +287,7 @@ class _Reading:
         self._digest: Any = None
         self._length_bytes = 0
         self._sets: dict[SetKey, bytes] = {}
+        stream.codec_context.thread_count = 1
         if self._rules:
             units, self._length_bytes = read_record(bytes(stream.codec_context.extradata or b""), self._rules)
             self._note_sets(units)
@@ -305,7 +327,7 @@ class _Reading:
         if rules is None or not begins_anew(slices_of(units, rules), rules):
             return False
         self._check_sets()
-        return proof._check_frame is not None and (packet.pts or 0) >= proof._next_sample
+        return proof._check_frame is not None and self._time_of(packet) >= proof._next_sample
 
     def _check_sets(self) -> None:
         for key, unit in self._proof.source_sets.items():
@@ -326,13 +348,18 @@ class _Reading:
                 f"{self._path}: {len(pictures)} pictures came of a packet; wanted one, whole"
             )
         self._proof.pictures_decoded += 1
-        if first and _digest_of(pictures[0]) != run.first_picture:
+        if first and self._proof.digest_of(pictures[0]) != run.first_picture:
             raise VerificationError(
                 f"{self._path}: the picture at pts {packet.pts} was read back with other pixels than it was written"
             )
         if run.copied:
-            picture = _as_written(pictures[0], self._proof._facts)
-            self._proof._sample(picture, packet.pts or 0, (), COPIED_SAMPLE_S)
+            self._proof._sample(
+                self._proof.as_written(pictures[0]), self._time_of(packet), (), COPIED_SAMPLE_S
+            )
+
+    def _time_of(self, packet: Packet[Any]) -> int:
+        """In units of the source's clock, which the container may have made coarser."""
+        return round((packet.pts or 0) * packet.time_base / self._proof._facts.time_base)
 
     def end(self) -> None:
         if self._left or self._run is not None:
@@ -388,28 +415,6 @@ def decoder_of(codec: str, record: bytes) -> Any:
     if record:
         context.extradata = record
     return context
-
-
-def _digest_of(picture: av.VideoFrame) -> bytes:
-    """Of every shown sample."""
-    pixel_format = NATIVE.get(picture.format.name)
-    if pixel_format is None:
-        raise VerificationError(f"a picture came out as {picture.format.name}")
-    digest = _new_digest()
-    for plane in planes_of(picture, pixel_format):
-        digest.update(np.ascontiguousarray(plane).data)
-    return digest.digest()
-
-
-def _as_written(picture: av.VideoFrame, facts: VideoFacts) -> av.VideoFrame:
-    """The picture in the format in which it was hidden: NV12 comes out of a decoder as three planes."""
-    if (picture.width, picture.height) != (facts.width, facts.height):
-        raise VerificationError(
-            f"a picture came out as {picture.width} x {picture.height} px; wanted {facts.width} x {facts.height}"
-        )
-    if NATIVE.get(picture.format.name) is facts.pixel_format:
-        return picture
-    return picture.reformat(format=str(facts.pixel_format))
 
 
 def _captured(picture: av.VideoFrame, pts: int, facts: VideoFacts) -> CapturedFrame:
