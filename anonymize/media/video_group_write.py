@@ -77,7 +77,7 @@ class GroupWriter(VideoWriter):
         self._our_sets = {set_key(unit, self._rules): unit for unit in units if self._is_set(unit)}
         if not self._sets_inside and self._our_sets.keys() & self._scan.sets.keys():
             raise MediaError(f"{self.path}: the encoder's parameter sets have the ids of the source's")
-        self._written_proof.source_sets = self._scan.sets
+        self._written_proof.record.source_sets = self._scan.sets
         # Described by facts alone, as where all is encoded: a stream made from the source's would take along
         # whatever lies beside its description (side data of the container).
         self._stream = add_video_stream(
