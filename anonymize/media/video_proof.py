@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 CheckFrame = Callable[[CapturedFrame, tuple[Box, ...]], None]
 # Levels of 8 bit between the fill and what the file shows: the mean over a plane of an area, and over the worst cell
-# of it; an area smaller than a cell is one. Measured with eight moving boxes a frame at the default qualities: 4.6 and
-# 15.4 at most (AV1; H.264 and HEVC 3.2 and 4.5), at CRF 34 of HEVC 9.5 and 16.6; what lay there: 18 and 37 (median).
+# of it; an area smaller than a cell is one. `bench/archive.py --fill` at the default qualities: 2.8 and 13.8 at most
+# (AV1; H.264 1.0 and 2.7), with boxes in the colour of their surroundings 4.6 and 15.4, at CRF 34 of HEVC 9.5 and 16.6;
+# what had lain there: 18 and 37 (medians).
 MEAN_TOLERANCE: Final = 12.0
 CELL_TOLERANCE: Final = 24.0
 CELL_PX: Final = 8  # samples; a transform block
