@@ -180,6 +180,7 @@ def test_by_choice(tmp_path: Path, chosen: dict[str, Any], reason: str) -> None:
     source = grouped_clip(tmp_path / "in.mp4")
     facts = rewritten(source, tmp_path / "out.mp4", 3, settings=ArchiveSettings(preset="ultrafast", **chosen))
     assert (facts.fall_back, facts.copied_groups, facts.encoder) == (reason, 0, chosen.get("encoder", "h264"))
+    assert facts.notes[-1] == f"every picture was encoded anew: {reason}"
 
 
 def test_into_a_container_that_holds_no_groups(tmp_path: Path) -> None:
