@@ -25,7 +25,6 @@ from anonymize.media.pictures import CapturedPicture, encode_picture, read_pictu
 from anonymize.media.sniff import PictureFormat, read_input
 
 MOMENTS: Final = 24
-INSIDE_PX: Final = 32  # from the edge of a hidden area on no MCU, of any subsampling, holds anything else
 MEAN_TOLERANCE: Final = (
     8.0  # levels of a hidden area's mean beside that of its fill, for what rings in from its edge
 )
@@ -34,11 +33,20 @@ LOSSY_TOLERANCE: Final = 12.0  # levels, where a picture is encoded anew with lo
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """The bytes of the file, how they came about, and by how many levels a fill may differ in them."""
+    """The bytes of the file, how they came about, and how far a flat fill may differ in them.
+
+    Attributes
+    ----------
+    tolerance : float
+        Levels; 0 where nothing may differ.
+    inside_px : int
+        So far from the edge of a hidden area no MCU holds anything else.
+    """
 
     content: bytes
     rewritten: RewrittenJpeg | None
     tolerance: float
+    inside_px: int = 16
     notes: tuple[str, ...] = ()
 
 
@@ -96,9 +104,10 @@ def _write(content: bytes, picture: CapturedPicture, frame: ReleasedFrame) -> _W
         rewritten = jpeg_lossless.rewrite_jpeg(coded, frame, _hidden(picture.frame, frame), metadata)
     except MediaError as reason:
         note = f"encoded anew, with loss outside the hidden areas, too: it {reason}"
-        return _Written(encode_picture(frame, metadata), None, LOSSY_TOLERANCE, (note,))
-    notes = _order_note(coded)
-    return _Written(rewritten.content, rewritten, jpeg_lossless.fill_tolerance(coded.coded), notes)
+        return _Written(encode_picture(frame, metadata), None, LOSSY_TOLERANCE, notes=(note,))
+    tolerance = jpeg_lossless.fill_tolerance(coded.coded)
+    inside_px = 8 * max(coded.head.across, coded.head.down)
+    return _Written(rewritten.content, rewritten, tolerance, inside_px, _order_note(coded))
 
 
 def _order_note(coded: LosslessJpeg) -> tuple[str, ...]:
@@ -179,7 +188,7 @@ def _check_fill(box: Box, frame: ReleasedFrame, wanted: Plane, after: Plane, wri
         raise MediaError(
             f"was written with a {box.label} that is {mean:.0f} levels from its fill; nothing was kept"
         )
-    inside = slice(INSIDE_PX, -INSIDE_PX)
+    inside = slice(written.inside_px, -written.inside_px)
     is_flat = (
         wanted[area] == wanted[y1, x1]
     ).all()  # not so where another area lies over it, or the style is none
