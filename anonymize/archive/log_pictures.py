@@ -14,7 +14,7 @@ from anonymize.archive.picture_bytes import verify, write_hidden
 from anonymize.archive.second_look import SecondLook
 from anonymize.archive.work import Moment, Tools
 from anonymize.errors import MediaError
-from anonymize.frames import Box, CapturedFrame, Dropped, ReleasedFrame
+from anonymize.frames import Box, CapturedFrame, Dropped, Origin, ReleasedFrame
 from anonymize.media.image_messages import CompressedImage, ImageCodec, RawImage
 from anonymize.media.log_records import Channel, LogMessage
 from anonymize.media.packed_pixels import NANOSECOND, pack, unpack
@@ -168,6 +168,8 @@ class LogPictures:
         """Keep the least certain moments, one a track."""
         key = (message.channel, box.track)
         before = self._moments.get(key)
+        if box.origin is Origin.STATIC:
+            return
         if before is not None and before.confidence <= box.confidence:
             return
         self._moments[key] = Moment(

@@ -75,7 +75,7 @@ def judge(channel: Channel, keep_channels: tuple[str, ...]) -> Verdict:
         return Verdict("hide", codec=codec, is_raw=name in RAW)
     if name in PASSING and known:
         return Verdict("pass")
-    if _PICTURE.search(name.split("/")[-1]):
+    if _PICTURE.search(name):
         return Verdict("drop", NO_KNOWN_PICTURE)
     if channel.topic in keep_channels:
         return Verdict("pass", "asked for")
