@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from anonymize.errors import MediaError
-from anonymize.media.image_messages import COMPRESSED, RAW, ImageCodec, codec_for
+from anonymize.media.image_messages import COMPRESSED, RAW, VIDEO, ImageCodec, codec_for
 from anonymize.media.log_records import Channel
 
 # Told by name and encoding. None of them holds a place, a motion, a picture, a distance or a text of somebody's own.
@@ -55,7 +55,6 @@ class Verdict:
     fate: Literal["hide", "pass", "drop"]
     reason: str = ""
     codec: ImageCodec | None = None
-    is_raw: bool = False
 
 
 def judge(channel: Channel, keep_channels: tuple[str, ...]) -> Verdict:
@@ -65,14 +64,14 @@ def judge(channel: Channel, keep_channels: tuple[str, ...]) -> Verdict:
     """
     name = channel.schema_name
     known = (channel.schema_encoding, channel.message_encoding) in _ENCODINGS
-    if name in RAW | COMPRESSED:
+    if name in RAW | COMPRESSED | VIDEO:
         try:
             codec = codec_for(channel)
         except MediaError as fault:
             return Verdict("drop", f"{NO_KNOWN_PICTURE}: {fault}")
         if codec is None:
             return Verdict("drop", f"{NO_KNOWN_PICTURE}: {_encoding_of(channel)}")
-        return Verdict("hide", codec=codec, is_raw=name in RAW)
+        return Verdict("hide", codec=codec)
     if name in PASSING and known:
         return Verdict("pass")
     if _PICTURE.search(name):

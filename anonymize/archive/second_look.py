@@ -23,7 +23,7 @@ from anonymize.frames import Box, CapturedFrame, Origin, Plane
 from anonymize.settings import Settings
 
 HIDDEN_SHARE: Final = 0.5  # of a found box: with as much of it hidden, it was found the first time
-# Above the model's own threshold, from `scope_px` on (bench/archive_pictures.py --second-look 300, data/train): without a
+# Above the model's threshold, from `scope_px` on (bench/archive_pictures.py --second-look 300, data/train): without a
 # margin 51 files are set aside, 6 of them for a marked object; 0.10 sets 12 aside (2), 0.20 sets 1 (0).
 # Where many frames of one file are looked at, the larger one: a file is set aside for its least lucky frame.
 PICTURE_MARGIN: Final = 0.10
