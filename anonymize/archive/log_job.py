@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from anonymize.archive.log_pictures import LogPictures, check_readable
-from anonymize.archive.log_rules import NO_KNOWN_PICTURE, Verdict, judge
+from anonymize.archive.log_rules import NO_KNOWN_PICTURE, Verdict, judge, why_not_attached
 from anonymize.archive.work import FileResult, Tools
 from anonymize.errors import MediaError
 from anonymize.media.log_records import (
@@ -181,9 +181,11 @@ def _rewrite(
                 if verdict.codec is not None:
                     record = replace(record, data=pictures.hide(record, verdict.codec))
                 meant.add_message(record)
-        elif isinstance(record, LogAttachment) and record.name not in tools.settings.keep_channels:
-            pictures.removed[f"attachment {record.name}"] = None
-            continue
+        elif isinstance(record, LogAttachment):
+            if reason := why_not_attached(record, tools.settings.keep_channels):
+                pictures.removed[f"attachment {record.name}: {reason}"] = None
+                continue
+            pictures.notes[f"attachment {record.name!r} passes because it was asked for"] = None
         elif isinstance(record, LogNote):
             pictures.notes[f"metadata {record.name!r} is kept as it is"] = None
         writer.add(record)
