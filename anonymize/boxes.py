@@ -48,3 +48,11 @@ class BoxTable:
     origins: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(MAX_BOXES, np.int32))
     strong: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(MAX_BOXES, np.bool_))
     count: int = 0
+
+    @classmethod
+    def for_as_many_as(cls, most: int) -> BoxTable:
+        """A table with `most` rows instead of MAX_BOXES."""
+        return cls(
+            np.zeros((most, 4), np.float32), np.zeros(most, np.int32), np.zeros(most, np.int64),
+            np.zeros(most, np.float32), np.zeros(most, np.int32), np.zeros(most, np.bool_),
+        )  # fmt: skip

@@ -34,6 +34,8 @@ class Settings:
         From which confidence a box is hidden; None or a missing label takes the model's own.
     cautious : bool
         Take the model's cautious thresholds: more is found, and more is hidden that is nothing.
+    thorough : bool
+        Look four times at each picture, at other sizes and mirrored (`anonymize.detect.looks`): for archives.
     classes : frozenset of Label
         What is looked for: faces, plates or both.
     hide_always : areas, xyxy in px of the stored picture
@@ -66,6 +68,7 @@ class Settings:
     styles: Styles = field(default_factory=Styles)
     thresholds: Mapping[Label, float] | None = None
     cautious: bool = False
+    thorough: bool = False
     classes: frozenset[Label] = frozenset({Label.FACE, Label.PLATE})
     hide_always: tuple[Area, ...] = ()
     never: tuple[Area, ...] = ()
@@ -96,6 +99,10 @@ class Settings:
             raise UsageError(f"on_fault is {self.on_fault!r}; wanted 'drop' or 'hide'")
         if not self.canary_every_s > 0:
             raise UsageError(f"canary_every_s is {self.canary_every_s}; wanted more than 0 s")
+        if self.thorough and any(b.deadline_ms is not None for b in (self.budget, *self.budgets.values())):
+            raise UsageError(
+                "thorough came with a deadline; wanted one of them: it looks four times at a frame"
+            )
         if not self.tracking and any(b.late == "predict" for b in (self.budget, *self.budgets.values())):
             raise UsageError("late is 'predict' with tracking off; wanted tracks to predict by")
 
@@ -108,6 +115,7 @@ class Settings:
             keep_px=self.keep_px,
             min_long_side_px=self.min_long_side_px,
             cautious=self.cautious,
+            thorough=self.thorough,
         )
 
     def budget_of(self, camera: str) -> Budget:

@@ -12,7 +12,14 @@ from typing import Any
 
 from anonymize.cli import options as chosen
 from anonymize.cli import stop
-from anonymize.detect import Model, load_foreign, load_packaged, packaged_manifest, read_manifest
+from anonymize.detect import (
+    DEFAULT_MODEL,
+    Model,
+    load_foreign,
+    load_packaged,
+    packaged_manifest,
+    read_manifest,
+)
 from anonymize.errors import UsageError
 from anonymize.evaluate.crops import Crop, crop_misses
 from anonymize.evaluate.dataset import LabelledPicture, read_dataset
@@ -23,6 +30,7 @@ from anonymize.evaluate.report import evaluate_model, sign_hits, whole_report
 from anonymize.evaluate.text import as_text
 from anonymize.evaluate.track_text import tracks_text
 from anonymize.media.output import check_target, write_whole
+from anonymize.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +91,29 @@ def chosen_models(options: argparse.Namespace) -> list[Model]:
         )
     foreign = iter(zip(hashes, manifests, strict=True) if files else ())
     models = []
-    for name in options.model or [next(iter(packaged))]:
+    for name in options.model or [DEFAULT_MODEL]:
         if name in packaged:
             models.append(load_packaged(name))
         else:
             sha256, manifest = next(foreign)
             models.append(load_foreign(Path(name), sha256, manifest))
+    if options.thorough:
+        models = [_thorough(model) for model in models]
     return _told_apart(models)
+
+
+def _thorough(model: Model) -> Model:
+    """The model as it is judged by several looks: with their thresholds, and a name that says so."""
+    entry = model.entry
+    if not entry.threshold_thorough:
+        raise UsageError(f"--thorough: model {entry.name!r} has no thresholds for several looks")
+    judged = replace(entry, name=f"{entry.name}, thorough", threshold=entry.threshold_thorough)
+    return replace(model, entry=judged)
+
+
+def _settings(options: argparse.Namespace, *, tracking: bool) -> Settings:
+    settings = live_size(tracking=tracking) if options.fast else full_size(tracking=tracking)
+    return replace(settings, thorough=options.thorough)
 
 
 def _told_apart(models: Sequence[Model]) -> list[Model]:
@@ -112,7 +136,7 @@ def _pictures(
     measured = Measured([], [], {})
     for model in models:
         entry = model.entry
-        looker = Looker(model, live_size() if options.fast else full_size(), threads=threads)
+        looker = Looker(model, _settings(options, tracking=False), threads=threads)
         looks = look_at(looker, pictures, _progress(options, entry.name))
         evaluation = evaluate_model(entry, pictures, looks, excluded=options.exclude_source, causes=causes)
         if signs:
@@ -137,7 +161,7 @@ def _tracks(
     stills = choose_stills(pictures, options.stills, seed=options.seed)
     measured = Measured([], [], {})
     for model in models:
-        settings = live_size(tracking=True) if options.fast else full_size(tracking=True)
+        settings = _settings(options, tracking=True)
         values = follow_stills(
             model, settings, stills, frames=options.frames, seed=options.seed,
             threads=chosen.chosen_threads(options), progress=_progress(options, model.entry.name),

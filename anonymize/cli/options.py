@@ -37,6 +37,7 @@ def _settings(options: argparse.Namespace, *, tracking: bool) -> Settings:
         ),
         thresholds=_thresholds(options.threshold),
         cautious=options.cautious,
+        thorough=options.thorough,
         classes=_classes(options.classes),
         hide_always=tuple(_area("--hide-always", words) for words in options.hide_always),
         never=tuple(_area("--never", words) for words in options.never),
@@ -76,8 +77,11 @@ def _area(option: str, words: str) -> Area:
 def chosen_model(options: argparse.Namespace) -> Model:
     """The packaged model, or the one that `--model`, `--model-sha256` and `--manifest` give together."""
     given = (options.model, options.model_sha256, options.manifest)
+    if options.network is not None and (given != (None, None, None) or options.precision != "float32"):
+        raise UsageError("--network names an installed network; wanted it without --model and --precision")
     if given == (None, None, None):
-        return load_packaged(DEFAULT_MODEL if options.precision == "float32" else INT8_MODEL)
+        usual = DEFAULT_MODEL if options.precision == "float32" else INT8_MODEL
+        return load_packaged(options.network or usual)
     if options.precision != "float32":
         raise UsageError("--precision is for the packaged network; wanted it without --model")
     if None in given:

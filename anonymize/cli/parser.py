@@ -116,6 +116,9 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
         "--fast", action="store_true", help="detect at the live engine's size, not at full size"
     )
     models.add_argument(
+        "--thorough", action="store_true", help="look four times at each picture, as `run --thorough` does"
+    )
+    models.add_argument(
         "--threads", type=int, metavar="N", help="threads of the network (default: all cores)"
     )
     tracks = evaluate.add_argument_group("tracks")
@@ -191,6 +194,16 @@ def _add_detection(group: argparse._ArgumentGroup) -> None:
         help="hide from lower confidence: more is found, and more is hidden that is nothing",
     )
     add_network_options(group)
+    group.add_argument(
+        "--network",
+        metavar="NAME",
+        help="an installed network, as `anonymize models` lists them (default: drive)",
+    )
+    group.add_argument(
+        "--thorough",
+        action="store_true",
+        help="look four times at each frame, at other sizes and mirrored: more is found, at about five times the time",
+    )
     group.add_argument("--threads", type=int, metavar="N", help="threads of the network (default: all cores)")
     group.add_argument(
         "--fast",

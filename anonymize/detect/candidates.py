@@ -17,15 +17,15 @@ Tensor = npt.NDArray[np.float32]
 
 
 class Candidates:
-    """Boxes before non-maximum suppression, px of the network's input."""
+    """Boxes before non-maximum suppression, px of the network's input; `most_kept` after it."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_kept: int = MAX_BOXES) -> None:
         self.boxes = np.zeros((MAX_CANDIDATES, 4), np.float32)
         self.scores = np.zeros(MAX_CANDIDATES, np.float32)
         self.class_ids = np.zeros(MAX_CANDIDATES, np.int32)
         self.count = 0
         self._order = np.zeros(MAX_CANDIDATES, np.int32)
-        self._keep = np.zeros(MAX_BOXES, np.int32)  # its length bounds the time of suppression, too
+        self._keep = np.zeros(most_kept, np.int32)  # its length bounds the time of suppression, too
 
     def clear(self) -> None:
         """Begin a frame."""
@@ -66,7 +66,7 @@ class Candidates:
         Raises
         ------
         TooManyError
-            More than `MAX_BOXES` are left.
+            More are left than there is room for.
         """
         from anonymize_kernels import decode
 
@@ -74,7 +74,7 @@ class Candidates:
             decode.nms(self.boxes, self.scores, self.class_ids, self.count, iou, self._order, self._keep)
         )
         if kept == FULL:
-            raise TooManyError(f"more than {MAX_BOXES} objects in one picture")
+            raise TooManyError(f"more than {len(self._keep)} objects in one picture")
         rows = self._keep[:kept]
         np.multiply(self.boxes[rows], np.array(px_per_network_px * 2, np.float32), out=out.boxes[:kept])
         out.scores[:kept], out.class_ids[:kept] = self.scores[rows], self.class_ids[rows]

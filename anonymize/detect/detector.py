@@ -17,6 +17,7 @@ from anonymize.detect.bounded_run import BoundedRun
 from anonymize.detect.candidates import Candidates
 from anonymize.detect.geometry import InputGeometry, upright_size
 from anonymize.detect.input_size import NetworkSize, network_size
+from anonymize.detect.looks import MoreLooks
 from anonymize.detect.manifest import Model
 from anonymize.detect.preprocess import Preprocessor
 from anonymize.detect.session import BoundNetwork, NetworkSession
@@ -39,6 +40,7 @@ class DetectionSettings:
     keep_px: int
     min_long_side_px: int
     cautious: bool = False
+    thorough: bool = False
 
 
 class StageListener(Protocol):
@@ -81,7 +83,7 @@ class Detector:
             raise UsageError(
                 f"model {entry.name!r} knows {', '.join(entry.labels)}; wanted {settings.classes}"
             )
-        usual = entry.threshold_cautious if settings.cautious else entry.threshold
+        usual = _usual_thresholds(model, settings)
         self.thresholds = {label: settings.thresholds.get(label, usual[label]) for label in self.labels}
         self._floors = {label: WEAK_SHARE * threshold for label, threshold in self.thresholds.items()}
         self._entry, self._settings = entry, settings
@@ -92,6 +94,7 @@ class Detector:
         self._kinds: OrderedDict[tuple[object, ...], tuple[InputGeometry, Preprocessor, BoundNetwork]] = (
             OrderedDict()
         )
+        self._more_looks: dict[NetworkSize, MoreLooks] = {}
         self._run = BoundedRun()
         self._begun: tuple[InputGeometry, Preprocessor, BoundNetwork] | None = None
         self._candidates = Candidates()
@@ -237,13 +240,26 @@ class Detector:
         size = geometry.size
         self.channel = network.input[0, 1, : size.picture_height, : size.picture_width]
         self.px_per_network_px = (1.0 / size.scale_x, 1.0 / size.scale_y)
-        self._candidates.clear()
-        self._adapter.decode(network.outputs, self._floors, self._candidates)
-        self._candidates.suppress(self._entry.nms_iou, self.px_per_network_px, self._found)
         found = self._found
+        if self._settings.thorough:
+            looks = self._more_looks_for(geometry)
+            looks.find(network, self._floors, self.px_per_network_px, found)
+        else:
+            self._candidates.clear()
+            self._adapter.decode(network.outputs, self._floors, self._candidates)
+            self._candidates.suppress(self._entry.nms_iou, self.px_per_network_px, found)
         rows = slice(0, found.count)
         found.strong[rows] = found.scores[rows] >= self._strong_from[found.class_ids[rows]]
         return found
+
+    def _more_looks_for(self, geometry: InputGeometry) -> MoreLooks:
+        looks = self._more_looks.get(geometry.size)
+        if looks is None:
+            if len(self._more_looks) == MAX_KINDS:
+                self._more_looks.clear()
+            looks = MoreLooks(geometry, self._entry, self._session, self._adapter)
+            self._more_looks[geometry.size] = looks
+        return looks
 
     def _kind(self, frame: CapturedFrame) -> tuple[InputGeometry, Preprocessor, BoundNetwork]:
         key = (
@@ -262,6 +278,20 @@ class Detector:
                 self._kinds.popitem(last=False)
         self._kinds.move_to_end(key)
         return kind
+
+
+def _usual_thresholds(model: Model, settings: DetectionSettings) -> Mapping[Label, float]:
+    """The model's own thresholds for looking in this way."""
+    entry = model.entry
+    if settings.thorough:
+        if settings.cautious:
+            raise UsageError("thorough and cautious came together; wanted one of them")
+        if model.twin is not None or not entry.threshold_thorough:
+            raise UsageError(
+                f"model {entry.name!r} has no thresholds for several looks; wanted another network"
+            )
+        return entry.threshold_thorough
+    return entry.threshold_cautious if settings.cautious else entry.threshold
 
 
 def _largest_score_difference(

@@ -10,7 +10,7 @@ import hashlib
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +39,8 @@ class ModelEntry:
         What lies in the input beside the picture.
     threshold, threshold_cautious : mapping of label to probability
         The second finds more and hides more that is nothing; where there is none it is the first.
+    threshold_thorough : mapping of label to probability
+        For several looks (`anonymize.detect.looks`); empty where it was not measured.
     measured : mapping
         Rates and the command that gave them, as the model's makers wrote them.
     float_twin : str
@@ -64,6 +66,7 @@ class ModelEntry:
     training: str
     measured: Mapping[str, Any]
     float_twin: str = ""
+    threshold_thorough: Mapping[Label, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ def _entry(name: str, table: Any, path: Path) -> ModelEntry:
             training=str(table.get("training", "")),
             measured=dict(table.get("measured", {})),
             float_twin=str(table.get("float_twin", "")),
+            threshold_thorough=_thresholds(table.get("threshold_thorough", {})),
         )
     except KeyError as missing:
         raise ModelError(f"{path}: model {name!r} lacks the key {missing}") from None
@@ -153,6 +157,8 @@ def _check_entry(entry: ModelEntry, path: Path) -> None:
         wrong = f"labels {entry.labels}; wanted face, plate or both"
     elif not _fit(entry.threshold, entry.labels) or not _fit(entry.threshold_cautious, entry.labels):
         wrong = f"threshold {dict(entry.threshold)}; wanted one in (0, 1) for each label"
+    elif entry.threshold_thorough and not _fit(entry.threshold_thorough, entry.labels):
+        wrong = f"threshold_thorough {dict(entry.threshold_thorough)}; wanted one in (0, 1) for each label"
     elif not all(map(math.isfinite, entry.mean + entry.std + entry.pad)) or 0.0 in entry.std:
         wrong = f"mean {entry.mean} and std {entry.std}; wanted finite numbers and no std of 0"
     elif entry.size_multiple < 1 or not 0 < entry.nms_iou < 1:

@@ -136,6 +136,8 @@ class Canvases:
     def _dress(self, region: Region, rng: np.random.Generator) -> Region:
         """Return the region with drawn and pasted things, another light, small boxes ignored."""
         o = self.options
+        if rng.random() < o["replaced_plates"]:
+            replace_plates(region, rng)
         if rng.random() < o["drawn_plates"]:
             draw_plate(region, rng)
         if rng.random() < o["drawn_signs"]:
@@ -367,6 +369,23 @@ def draw_plate(region: Region, rng: np.random.Generator) -> None:
     dx = (box[2] - box[0]) * edge / pixels.shape[1]
     dy = (box[3] - box[1]) * edge / pixels.shape[0]
     region.rows.append(([box[0] + dx, box[1] + dy, box[2] - dx, box[3] - dy], PLATE, False))
+
+
+def replace_plates(region: Region, rng: np.random.Generator) -> None:
+    """Lay drawn plates over the region's real ones: other countries' layouts where plates hang on cars."""
+    for box, class_id, ignore in region.rows:
+        x0, y0, x1, y1 = (int(v) for v in (box[0], box[1], np.ceil(box[2]), np.ceil(box[3])))
+        width, height = x1 - x0, y1 - y0
+        if class_id != PLATE or ignore or height < 8 or not 1.0 < width / height < 6.0:
+            continue
+        pixels = drawn.plate(rng)
+        ratio = pixels.shape[1] / pixels.shape[0] * height / width
+        if not 0.6 < ratio < 1.6:
+            continue
+        light = region.pixels[y0:y1, x0:x1].mean() / max(float(pixels.mean()), 1.0)
+        lit = np.clip(pixels * np.clip(light * rng.uniform(0.8, 1.2), 0.1, 1.3), 0, 255).astype(np.uint8)
+        patch = cv2.resize(lit, (width, height), interpolation=cv2.INTER_AREA)
+        blend(region.pixels, patch, np.full((height, width), 255, np.uint8), x0, y0)
 
 
 def draw_sign(region: Region, rng: np.random.Generator) -> None:

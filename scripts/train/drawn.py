@@ -69,8 +69,58 @@ def vary(colour: Colour, rng: np.random.Generator, spread: int = 18) -> Colour:
     return int(b), int(g), int(r)
 
 
+def american(rng: np.random.Generator) -> Pixels:
+    """Return a drawn plate of 2 : 1, BGR: a name above, a motto or web address below, often on a picture."""
+    width = 2 * HEIGHT_PX
+    pixels = scenery(width, rng) if rng.random() < 0.6 else np.full((HEIGHT_PX, width, 3), 240, np.uint8)
+    dark = float(pixels[25:75].mean()) < 110
+    ink = vary((240, 240, 240), rng) if dark else vary((int(rng.integers(90)),) * 3, rng, 60)
+    words = vary((40, 40, 170), rng, 40) if rng.random() < 0.3 else ink
+    if rng.random() < 0.9:
+        half = int(width * rng.uniform(0.15, 0.38))
+        write(pixels, spoken(rng).upper(), (width // 2 - half, 4, width // 2 + half, 22), words, rng)
+    if rng.random() < 0.7:
+        half = int(width * rng.uniform(0.15, 0.42))
+        write(pixels, spoken(rng), (width // 2 - half, 78, width // 2 + half, 92), words, rng)
+    left, right = int(width * rng.uniform(0.03, 0.12)), int(width * rng.uniform(0.88, 0.97))
+    text = characters(rng, int(rng.integers(5, 8)))
+    if rng.random() < 0.35:  # an emblem between the halves
+        middle = (left + right) // 2
+        cv2.circle(
+            pixels, (middle, 50), int(rng.integers(8, 15)), vary((90, 90, 90), rng, 90), -1, cv2.LINE_AA
+        )
+        write(pixels, text[:3], (left, 28, middle - 16, 74), ink, rng)
+        write(pixels, text[3:] or "7", (middle + 16, 28, right, 74), ink, rng)
+    else:
+        write(pixels, text, (left, int(rng.integers(24, 32)), right, int(rng.integers(68, 78))), ink, rng)
+    for x in (6, width - 26):  # stickers of the year
+        if rng.random() < 0.3:
+            cv2.rectangle(pixels, (x, 4), (x + 20, 18), vary((60, 90, 190), rng, 60), -1)
+    if rng.random() < 0.6:
+        cv2.rectangle(
+            pixels, (0, 0), (width - 1, HEIGHT_PX - 1), vary((60, 60, 60), rng, 60), int(rng.integers(1, 6))
+        )
+    return pixels
+
+
+def scenery(width: int, rng: np.random.Generator) -> Pixels:
+    """Return a pale or coloured picture such as plates are printed on: a sky, hills, a blot of colour."""
+    low, high = rng.integers(90, 256, (2, 3))
+    ramp = np.linspace(0, 1, HEIGHT_PX)[:, None, None] ** rng.uniform(0.5, 2)
+    pixels = np.broadcast_to(low + (high - low) * ramp, (HEIGHT_PX, width, 3)).astype(np.uint8).copy()
+    for _ in range(int(rng.integers(0, 4))):
+        colour = vary(tuple(int(v) for v in rng.integers(60, 256, 3)), rng, 30)  # type: ignore[arg-type]
+        x, y = int(rng.integers(width)), int(rng.integers(20, HEIGHT_PX + 20))
+        axes = (int(rng.integers(15, width // 2)), int(rng.integers(8, 45)))
+        cv2.ellipse(pixels, (x, y), axes, float(rng.uniform(-20, 20)), 0, 360, colour, -1, cv2.LINE_AA)
+    soft = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.5, 4))
+    return np.asarray(soft, np.uint8)
+
+
 def plate(rng: np.random.Generator) -> Pixels:
     """Return a drawn plate, HEIGHT_PX high (two-line plates are squarer), BGR."""
+    if rng.random() < 0.3:
+        return american(rng)
     shares = np.array([s[2] for s in SCHEMES])
     ground, ink, _ = SCHEMES[int(rng.choice(len(SCHEMES), p=shares / shares.sum()))]
     two_lines = rng.random() < 0.22

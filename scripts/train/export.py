@@ -20,6 +20,8 @@ import torch
 from card import card_text, manifest_entry
 from detect import open_session
 from network import CLASSES, STRIDES_PX, Detector, fold, parameter_count
+from pictures import Pack, Picture, read_coco
+from thorough import look_thoroughly
 from torch import nn
 
 OPSET = 17
@@ -90,11 +92,14 @@ def fastest_ms(model: Path, height: int, width: int, runs: int = 40) -> float:
 
 def held_back(model: Path, work: Path, threads: int) -> measure.Found:
     """Return the detections on the pictures kept out of training."""
-    from pictures import Pack
+    pictures, read = held_back_pictures(work)
+    return measure.look_at(model, pictures, read, threads=threads)
 
+
+def held_back_pictures(work: Path) -> tuple[list[Picture], measure.Reader]:
+    """Return the pictures kept out of training and what reads them."""
     pack = Pack(work / "pictures.zip")
-    chosen = [p for p in pack.pictures if p.held_back]
-    return measure.look_at(model, chosen, pack.pixels, threads=threads)
+    return [p for p in pack.pictures if p.held_back], pack.pixels
 
 
 def choose(found: measure.Found, aim: dict[str, float]) -> tuple[float, float]:
@@ -111,7 +116,7 @@ def export(
     """Write weights, manifest entry and card into ``folder``; return the entry's facts."""
     folder.mkdir(parents=True, exist_ok=True)
     network, progress = load_average(config, work / run / "checkpoint.pt")
-    staged = work / run / "drive.onnx"
+    staged = work / run / f"{config['network']['name']}.onnx"
     write_onnx(network, staged)
     worst = disagreement(network, staged)
     if worst > AGREEMENT:
@@ -121,12 +126,16 @@ def export(
     found = held_back(staged, work, threads)
     thresholds = choose(found, config["export"]["false_rate"])
     cautious = choose(found, config["export"]["cautious_false_rate"])
+    thorough = choose(
+        look_thoroughly(staged, *held_back_pictures(work), threads=threads), config["export"]["false_rate"]
+    )
     facts: dict[str, Any] = {
-        "name": "drive",
+        "name": config["network"]["name"],
         "sha256": hashlib.sha256(staged.read_bytes()).hexdigest(),
         "parameters": parameter_count(network),
         "threshold": dict(zip(CLASSES, thresholds, strict=True)),
         "threshold_cautious": dict(zip(CLASSES, cautious, strict=True)),
+        "threshold_thorough": dict(zip(CLASSES, thorough, strict=True)),
         "disagreement": worst,
         "progress": progress,
         "began_with": began_with(config),
@@ -139,6 +148,9 @@ def export(
         facts["test"] = measure.measure_test(staged, data, thresholds, scale=1.0, threads=threads)
         install(staged, folder, facts)  # the rest takes minutes where the machine is shared
         facts["test_half"] = measure.measure_test(staged, data, thresholds, scale=0.5, threads=threads)
+        pictures = read_coco(data / "test/annotations.json")
+        found = look_thoroughly(staged, pictures, measure.reader(data / "test"), threads=threads)
+        facts["test_thorough"] = {"rates": measure.by_source(found, thorough)}
     install(staged, folder, facts)
     (work / run / "facts.json").write_text(json.dumps(facts, indent=1))
     return facts
@@ -146,10 +158,9 @@ def export(
 
 def began_with(config: dict[str, Any]) -> str:
     """Return how the weights that the run began with had been trained; empty for random ones."""
-    start = config["train"].get("start_from")
-    if not start:
+    model = settings.installed(config)
+    if model is None:
         return ""
-    model = settings.REPOSITORY / start
     entries = tomllib.loads(model.with_name("manifest.toml").read_text())
     return next(entry["training"] for entry in entries.values() if entry["file"] == model.name)
 
@@ -161,8 +172,8 @@ def install(staged: Path, folder: Path, facts: dict[str, Any]) -> None:
     text = replace_entry(others, facts["name"], manifest_entry(facts))
     tomllib.loads(text)
     for path, content in (
-        (folder / "drive.onnx", staged.read_bytes()),
-        (folder / "drive.md", card_text(facts).encode()),
+        (folder / staged.name, staged.read_bytes()),
+        (folder / f"{staged.stem}.md", card_text(facts).encode()),
         (manifest, text.encode()),
     ):
         partial = path.with_name(f".{path.name}.tmp")
@@ -171,12 +182,13 @@ def install(staged: Path, folder: Path, facts: dict[str, Any]) -> None:
 
 
 def replace_entry(text: str, name: str, entry: str) -> str:
-    """Return the manifest with this model's tables replaced, everyone else's untouched."""
-    kept, skipping = [], False
+    """Return the manifest with this model's tables replaced where they stand, everyone else's untouched."""
+    before, after, met, skipping = [], [], False, False
     for line in text.splitlines():
         if line.startswith("["):
-            skipping = line.strip("[] ").split(".")[0] == name
+            skipping = line.strip("[] ").split("]")[0].split(".")[0] == name
+            met = met or skipping
         if not skipping:
-            kept.append(line)
-    head = "\n".join(kept).strip()
-    return (head + "\n\n" if head else "") + entry
+            (after if met else before).append(line)
+    parts = ("\n".join(lines).strip() for lines in (before, entry.splitlines(), after))
+    return "\n\n".join(part for part in parts if part) + "\n"

@@ -15,11 +15,17 @@ def main() -> None:
     parser.add_argument("step", choices=["pack", "teach", "train", "export"])
     parser.add_argument("--config", type=Path, default=settings.CONFIG)
     parser.add_argument("--side-px", type=int, help="pack: another size than the configuration's")
-    parser.add_argument("--run", default="drive", help="train: name of the checkpoint folder")
+    parser.add_argument(
+        "--network", default="drive", help="train, export: which of the configuration's networks"
+    )
+    parser.add_argument(
+        "--run", help="train, export: name of the checkpoint folder; the network's, unless given"
+    )
     parser.add_argument("--threads", type=int, default=1, help="export: threads of the measurements")
     parser.add_argument("--no-test", action="store_true", help="export: leave the test pictures unmeasured")
     arguments = parser.parse_args()
-    config = settings.read(arguments.config)
+    config = settings.read(arguments.config, arguments.network)
+    run = arguments.run or arguments.network
     work = settings.work_folder(config)
     if arguments.step == "pack":
         side_px = arguments.side_px or config["pack"]["side_px"]
@@ -37,13 +43,13 @@ def main() -> None:
 
         folder = settings.REPOSITORY / "models/anonymize_models"
         facts = export(
-            config, work, arguments.run, folder=folder, threads=arguments.threads, test=not arguments.no_test
+            config, work, run, folder=folder, threads=arguments.threads, test=not arguments.no_test
         )
         print(facts["threshold"], facts["time_ms"], f"difference {facts['disagreement']:.1e}")
     else:
         from train import train
 
-        train(config, work, arguments.run)
+        train(config, work, run)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,16 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = Path(__file__).resolve().with_name("config.toml")
 
 
-def read(path: Path = CONFIG) -> dict[str, Any]:
-    """Return the configuration as nested dictionaries."""
-    return tomllib.loads(path.read_text())
+def read(path: Path = CONFIG, network: str = "drive") -> dict[str, Any]:
+    """Return the configuration as nested dictionaries, with this network's part under ``network``."""
+    config = tomllib.loads(path.read_text())
+    return {**config, "network": {"name": network, **config["networks"][network]}}
+
+
+def installed(config: dict[str, Any]) -> Path | None:
+    """Return the file of the network that the run begins with, None for random weights."""
+    start = config["network"].get("start_from")
+    return REPOSITORY / "models/anonymize_models" / f"{start}.onnx" if start else None
 
 
 def data_folder(config: dict[str, Any]) -> Path:

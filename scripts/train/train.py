@@ -74,7 +74,7 @@ class State:
 
     def __init__(self, config: dict[str, Any], device: torch.device) -> None:
         torch.manual_seed(config["seed"])
-        self.options = config["train"]
+        self.options = {**config["train"], **{k: config["network"][k] for k in ("budget_s", "learning_rate")}}
         self.device = device
         self.network = Detector(settings.shape(config)).to(device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
@@ -190,8 +190,8 @@ def train(config: dict[str, Any], work: Path, run: str) -> None:
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
         state.load(checkpoint)
-    elif options.get("start_from"):
-        start_from(state, settings.REPOSITORY / options["start_from"], config, work)
+    elif (model := settings.installed(config)) is not None:
+        start_from(state, model, config, work)
     workers = 1 if device.type == "cpu" else max(1, (os.cpu_count() or 2) - 1)
     stream = CanvasStream(config, work, state.step * options["batch"], options["batch"])
     batches = DataLoader(stream, options["batch"], num_workers=workers, collate_fn=collate, prefetch_factor=4)

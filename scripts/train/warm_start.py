@@ -1,4 +1,4 @@
-"""A run that begins with the weights of an exported network instead of random ones.
+"""A run that begins with the weights of an exported network, of its own shape or of a smaller one.
 
 The export folded every batch normalisation into its convolution. Here each gets one again that does the same on
 the statistics of real canvases, so the network's answers are those of the file and the training can go on.
@@ -23,7 +23,7 @@ def warm_start(network: Detector, model: Path, images: Iterable[Tensor]) -> None
     Raises
     ------
     ValueError
-        The file's network has another shape.
+        The file's network has layers or channels that this one has not.
     """
     stored = {
         t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in onnx.load(model).graph.initializer
@@ -31,16 +31,18 @@ def warm_start(network: Detector, model: Path, images: Iterable[Tensor]) -> None
     units = {name: module for name, module in network.named_modules() if isinstance(module, ConvUnit)}
     wanted = {f"{name}.0.weight" for name in units} | {f"{name}.0.bias" for name in units}
     wanted |= {f"outputs.{k}.{part}" for k in range(len(network.outputs)) for part in ("weight", "bias")}
-    if wanted != set(stored):
-        raise ValueError(f"{model.name} holds other layers: {sorted(wanted ^ set(stored))}")
-    for name, value in network.state_dict().items():
-        if name in stored and not name.endswith(".0.bias"):
-            if value.shape != stored[name].shape:
-                raise ValueError(
-                    f"{name} in {model.name} is {tuple(stored[name].shape)}, wanted {tuple(value.shape)}"
-                )
-            value.copy_(stored[name])
+    if set(stored) - wanted:
+        raise ValueError(f"{model.name} holds other layers: {sorted(set(stored) - wanted)}")
+    before = 3
+    for name in forward_order(network, units):
+        weight = stored.get(f"{name}.0.weight")
+        if weight is None:  # a layer more than the file's network has: it hands on what it gets
+            weight = identity(before)
+            stored[f"{name}.0.bias"] = torch.zeros(before)
+        set_corner(units[name][0].weight, weight, f"{name} in {model.name}")
+        before = len(weight)
     for k, output in enumerate(network.outputs):
+        set_corner(output.weight, stored[f"outputs.{k}.weight"], f"outputs.{k} in {model.name}")
         output.bias.copy_(stored[f"outputs.{k}.bias"])
     measured = {name: Statistics(unit, stored[f"{name}.0.bias"]) for name, unit in units.items()}
     network.eval()
@@ -50,6 +52,26 @@ def warm_start(network: Detector, model: Path, images: Iterable[Tensor]) -> None
                 network(batch)
         measured[name].settle()
     network.train()
+
+
+def identity(channels: int) -> Tensor:
+    """Return the weights (C, C, 3, 3) of a convolution that changes nothing."""
+    weight = torch.zeros(channels, channels, 3, 3)
+    weight[torch.arange(channels), torch.arange(channels), 1, 1] = 1.0
+    return weight
+
+
+def set_corner(weight: Tensor, stored: Tensor, place: str) -> None:
+    """Put the stored weights where both networks have channels; what is new is not yet heard by what was there.
+
+    New channels keep their random weights; those that lead from them into old ones are 0. So the wider network
+    answers as the narrow one did, and the first gradient already reaches every new channel's way out.
+    """
+    outputs, inputs = stored.shape[:2]
+    if outputs > weight.shape[0] or inputs > weight.shape[1] or stored.shape[2:] != weight.shape[2:]:
+        raise ValueError(f"{place} is {tuple(stored.shape)}, wanted at most {tuple(weight.shape)}")
+    weight[:outputs] = 0.0
+    weight[:outputs, :inputs] = stored
 
 
 def forward_order(network: Detector, units: dict[str, ConvUnit]) -> list[str]:
@@ -70,7 +92,7 @@ class Statistics:
 
     def __init__(self, unit: ConvUnit, bias: Tensor) -> None:
         self.unit, self.bias = unit, bias
-        self.sums = torch.zeros(2, len(bias), dtype=torch.float64)
+        self.sums = torch.zeros(2, unit[0].out_channels, dtype=torch.float64)
         self.count = 0
 
     def watching(self) -> torch.utils.hooks.RemovableHandle:
@@ -84,10 +106,12 @@ class Statistics:
 
     def settle(self) -> None:
         """Set the normalisation so that it changes nothing but adds the folded bias."""
-        norm = self.unit[1]
+        norm, known = self.unit[1], len(self.bias)
         mean, square = (self.sums / self.count).float()
         variance = (square - mean.square()).clamp(min=1e-6)
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(variance)
-        norm.weight.copy_((variance + norm.eps).sqrt())
-        norm.bias.copy_(self.bias + mean)
+        norm.weight[:known] = (variance + norm.eps).sqrt()[
+            :known
+        ]  # channels more than the file's keep 1 and 0
+        norm.bias[:known] = self.bias + mean[:known]
