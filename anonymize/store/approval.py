@@ -205,9 +205,8 @@ def authorise(
         number = ledger.append("export.begun", row)
         try:
             ledger.checkpoint()
-        except (
-            LedgerError
-        ):  # both rows wait for the next commit: the approval counts as used, and nothing left
+        except LedgerError:
+            # Both rows wait for the next commit: the approval counts as used, and nothing left.
             ledger.append("export.failed", {"reason": "ledger", "set": said["set"]})
             raise
         return Permit(number, digest, tuple(message for _, message in warnings))
