@@ -104,6 +104,9 @@ def export(
     target = sink.folder / name
     if os.path.lexists(target):
         raise UsageError(f"{target} exists already; wanted a new name")
+    wanted, free = sum(one.stored_bytes for one in facts), shutil.disk_usage(sink.folder).free
+    if free < wanted:  # before an approval is used up
+        raise UsageError(f"{sink.folder}: {free:,} bytes are free; wanted {wanted:,}")
     with _temporary(target) as folder:
         permit = _authorised(facts, transfer, ledger, authority)
         digests = set_digest(one.digest for one in facts)

@@ -652,6 +652,15 @@ def test_names_and_what_is_there_already(scene):
     assert scene.rows("export.begun") == []
 
 
+def test_a_full_sink_uses_no_approval_up(scene):
+    token = scene.approval()
+    scene.held.change("id1", stored_bytes=1 << 60)
+    with pytest.raises(UsageError, match="bytes are free"):
+        scene.export(approval=token)
+    scene.held.change("id1", stored_bytes=1001)
+    assert scene.export(approval=token).objects == 2
+
+
 def test_what_a_killed_run_left_is_removed_and_what_another_writes_is_not(scene):
     import fcntl
 

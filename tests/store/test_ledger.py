@@ -16,6 +16,7 @@ import pytest
 from anonymize.errors import UsageError
 from anonymize.store import ledger as ledger_module
 from anonymize.store.errors import LedgerError, RowError
+from anonymize.store.ledger import Ledger
 from anonymize.store.ledger_verifier import (
     AlteredError,
     Checkpoint,
@@ -127,6 +128,44 @@ def test_a_disk_that_complains_after_it_took_the_rows_is_believed(tmp_path, monk
         ledger._connection = whole
         assert ledger.append("segment.stored", stored(1)) == 1
     assert verify_ledger(path, KNOWN).rows == 2
+
+
+def test_a_stop_inside_a_commit_is_passed_on_and_loses_nothing(tmp_path):
+    class Stopped:
+        def __init__(self, connection):
+            self.inner = connection
+
+        def executemany(self, statement, values):
+            raise KeyboardInterrupt
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+    with opened(tmp_path / "ledger") as ledger:
+        ledger.append("segment.stored", stored(0))
+        whole = ledger._connection
+        ledger._connection = Stopped(whole)
+        with pytest.raises(KeyboardInterrupt):
+            ledger.commit()
+        ledger._connection = whole
+        assert not whole.in_transaction
+        ledger.commit()
+        assert ledger.size == 1
+
+
+def test_a_row_that_was_altered_is_not_handed_out(tmp_path):
+    path = tmp_path / "ledger"
+    with opened(path) as ledger:
+        ledger.append("segment.stored", stored(0))
+        ledger.commit()
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(
+                "UPDATE ledger_rows SET body = ?", (bodies(path)[0].replace(b'"row":0', b'"row":1'),)
+            )
+        with pytest.raises(LedgerError, match="says that it is another"):
+            list(ledger.rows(0, 1))
+    with pytest.raises(LedgerError, match="closed"):
+        list(ledger.rows(0, 1))
 
 
 def test_the_queue_is_bounded(tmp_path, monkeypatch):
@@ -427,6 +466,9 @@ def test_what_is_no_ledger_is_refused(tmp_path):
         opened(tmp_path / "missing", read_only=True)
     with pytest.raises(LedgerError):
         opened(tmp_path / "no" / "folder")
+    for path in (text, foreign, tmp_path / "missing"):
+        with pytest.raises(LedgerError):
+            Ledger.open_to_read(path)
     assert not (tmp_path / "missing").exists()
 
 

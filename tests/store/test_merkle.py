@@ -150,8 +150,9 @@ def test_every_consistency_proof_holds_and_no_other_does():
                 if first or wrong[0] != roots[0]:  # of nothing, everything is a continuation
                     with pytest.raises(AlteredError):
                         verify_consistency(first, second, path, wrong)
-    with pytest.raises(AlteredError):
-        verify_consistency(3, 2, (), (ROOTS[3], ROOTS[2]))
+    for first, second in ((3, 2), (3, 5), (-1, 2)):
+        with pytest.raises(AlteredError):
+            verify_consistency(first, second, (), (ROOTS[first], ROOTS[second]))
 
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -186,6 +187,12 @@ def test_what_is_no_note_is_refused(text):
         note_text(text, [KNOWN])
 
 
+def test_a_signed_text_with_control_characters_is_refused():
+    for text in ("a\x01b\n", "a\rb\n", "a\tb\n", "x" * (1 << 20) + "\n"):
+        with pytest.raises(AlteredError, match="control characters"):
+            note_text(signed_note(text, KEY, "here.example/a"), [KNOWN])
+
+
 def test_a_key_with_another_id_is_refused():
     name, number, raw = KNOWN.text.split("+", 2)
     for text in (
@@ -197,6 +204,15 @@ def test_a_key_with_another_id_is_refused():
     ):
         with pytest.raises(AlteredError):
             VerifyKey.parse(text)
+
+
+def test_one_root_has_one_spelling():
+    """The last letter of base64 has two bits that say nothing: another spelling is another text under a signature."""
+    text = Checkpoint("here.example/a", 17, bytes(32)).text
+    assert text.endswith("AAA=\n")
+    for letter in "BCD":
+        with pytest.raises(AlteredError, match="one form"):
+            Checkpoint.parse(text[:-3] + letter + "=\n")
 
 
 def test_checkpoints_read_as_they_are_written():
