@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import Final
 
 from anonymize.boxes import BoxTable
@@ -318,7 +319,9 @@ class Engine:
         state = self._camera(camera)
         self._hide(blank, state)
         assert state.canary is not None  # it was shown before that frame
-        self._hide(state.canary.frame, state)  # with something to hide; a small camera's is of another size
+        canary = state.canary.frame
+        # with something to hide; a small camera's is of another size. A copy: in place it would be hidden for ever
+        self._hide(replace(canary, planes=tuple(plane.copy() for plane in canary.planes)), state)
         self._hide(blank, state)
         state.forget()
         state.memory.revoke()

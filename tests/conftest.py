@@ -14,6 +14,8 @@ from anonymize.frames import CapturedFrame, FrameMemory, ReleasedFrame, _seal_an
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = REPOSITORY.parent / "shared" / "data"
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests that import onnxruntime themselves send nothing either
+
 settings.register_profile("ours", deadline=None)  # on a loaded machine any example may take a second
 settings.load_profile("ours")
 

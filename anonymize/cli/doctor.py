@@ -99,10 +99,12 @@ def _instruction_sets() -> list[str]:
 
 def _providers(faults: list[str]) -> list[str]:
     """What the installed runtime offers, by the names that `--provider` takes."""
+    from anonymize.detect.session import load_runtime
+
     try:
-        import onnxruntime
-    except ImportError as fault:
-        faults.append(f"onnxruntime cannot be imported: {fault}")
+        onnxruntime = load_runtime()
+    except AnonymizeError as fault:
+        faults.append(str(fault))
         return []
     installed = [
         name for name in ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino") if _version(name)

@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 
 from anonymize.cli.bench_options import add_bench_command
+from anonymize.cli.ledger_options import add_export_command, add_ledger_command, add_territory_command
 from anonymize.cli.network_options import add_network_options
+from anonymize.cli.store_options import add_store_command
 from anonymize.cli.zone_options import add_zone_options, add_zones_command
 
 STYLES = ("veil", "solid", "blur", "mosaic")
@@ -29,6 +31,20 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_zones_command(
         commands.add_parser("zones", help="lists of restricted zones: check, convert, sign, verify, map")
+    )
+    add_store_command(
+        commands.add_parser(
+            "store", help="what a vehicle keeps: make it, show it to its owner, copy, delete, stop"
+        )
+    )
+    add_ledger_command(
+        commands.add_parser("ledger", help="the store's ledger: verify it, take proofs out of it")
+    )
+    add_export_command(
+        commands.add_parser("export", help="a bundle from a store, where policy and approval allow")
+    )
+    add_territory_command(
+        commands.add_parser("territory", help="for the authority: say where a sink lies, approve an export")
     )
     models = commands.add_parser("models", help="what models are installed: hash, licence, measured recall")
     doctor = commands.add_parser("doctor", help="what this machine offers, and what should be changed on it")

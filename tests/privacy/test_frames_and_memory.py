@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from anonymize.cameras import CameraGroup, WorkerError
-from anonymize.canary import planes_from_rgb
+from anonymize.canary import draw_canary, planes_from_rgb
 from anonymize.drawing import draw_street
 from anonymize.errors import UsageError
 from anonymize.frames import (
@@ -163,3 +163,13 @@ def test_a_group_of_nothing_is_refused(options, message):
         )
     with pytest.raises(UsageError, match="in_place"):
         CameraGroup(Engine(guard_process=False), ["front"], print)
+
+
+def test_warming_up_in_place_leaves_the_canary_to_be_found_again():
+    """SAFETY 5: else every frame drops as `detector_blind` from the second canary on, 30 s after the start."""
+    engine = Engine(in_place=True, guard_process=False)
+    engine.warm_up(width=640, height=384, pixel_format="nv12")
+    canary = engine._cameras["front"].canary
+    drawn = draw_canary(canary.frame, engine._detector.size_for(canary.frame).scale)
+    for shown, fresh in zip(canary.frame.planes, drawn.frame.planes, strict=True):
+        np.testing.assert_array_equal(shown, fresh)
