@@ -9,12 +9,14 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
 import anonymize
+from anonymize.release import RELEASE
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE_ROOTS = ("anonymize", "kernels/anonymize_kernels", "models/anonymize_models")
@@ -236,3 +238,8 @@ def test_the_wheel_holds_what_it_should_and_nothing_else(tmp_path):
         for path in sources()
     }
     assert {name for name in code if name.endswith(".py")} == expected
+
+
+def test_the_release_is_that_of_the_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert project["project"]["version"] == RELEASE

@@ -18,7 +18,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -26,6 +25,7 @@ from typing import Any, Final, Self
 from anonymize.errors import UsageError
 from anonymize.frames import Dropped, ReleasedFrame
 from anonymize.media.segments import Coding
+from anonymize.release import RELEASE
 from anonymize.store.actions import RECEIPTS, answer_requests
 from anonymize.store.coding import GroupMaker, Payload
 from anonymize.store.errors import StoreBusyError, StoreError
@@ -338,9 +338,8 @@ class Store:
         fields: dict[str, JsonValue] = {
             "model": made_by.model, "exceptions": list(made_by.exceptions), "zone_list": made_by.zone_list,
             "policy": self.settings.digest(), "purpose": self.settings.purpose, "region": self.settings.region,
+            "release": RELEASE,
         }  # fmt: skip
-        with contextlib.suppress(PackageNotFoundError):
-            fields["release"] = version("vehicle-anonymize")
         self.vault.ledger.append("recording.begun", fields)
 
     def _end_row(self, reason: str) -> None:

@@ -127,6 +127,7 @@ class Vault:
                 entries.append(self._put_one(segment, epoch, key))  # noqa: PERF401  # what is there at a fault
             self.objects.sync(epoch)
             self.index.settle(self._rows)
+            self.index.rows_are_checked(self.ledger.size)  # so that the next start looks at few rows
             self.index.commit()
         except BaseException:
             self._take_back(entries)

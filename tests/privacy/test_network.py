@@ -148,3 +148,17 @@ def test_ledger_and_export_load_no_network_module():
     assert done.returncode == 0, done.stderr
     loaded = {name for name in json.loads(done.stdout) if name.split(".")[0] in NETWORK}
     assert loaded <= {"urllib", "urllib.parse"}  # pathlib loads it
+
+
+def test_no_part_of_the_store_loads_a_network_module():
+    program = """
+import importlib, json, pkgutil, sys
+import anonymize.store
+for found in pkgutil.walk_packages(anonymize.store.__path__, "anonymize.store."):
+    importlib.import_module(found.name)
+print(json.dumps(sorted(sys.modules)))
+"""
+    done = python(program)
+    assert done.returncode == 0, done.stderr
+    loaded = {name for name in json.loads(done.stdout) if name.split(".")[0] in NETWORK}
+    assert loaded <= {"urllib", "urllib.parse"}  # pathlib loads it

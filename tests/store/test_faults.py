@@ -9,6 +9,7 @@ import time
 import pytest
 
 from anonymize.store import objects as objects_module
+from anonymize.store import repair as repairs
 from anonymize.store import writing
 from anonymize.store.errors import LedgerError, StoreError
 from anonymize.store.store import Store
@@ -180,3 +181,22 @@ def test_half_written_files_are_swept(tmp_path):
         assert len(list(store.ids())) == 1
     assert len(list(day.iterdir())) == 1
     assert not (folder / ".settings.json.tmp").exists()
+
+
+def test_a_start_looks_at_the_newest_rows_alone(tmp_path, monkeypatch):
+    folder, home = make_store(tmp_path)
+    store = Store.open(folder, home)
+    for _ in range(20):
+        put(store, 3)
+    os.close(store._lock)  # the process dies here
+    os.close(store.vault.ledger._lock_file)
+    store.vault.index.close()
+    looked_at = []
+    real = repairs._new_rows
+    monkeypatch.setattr(
+        repairs, "_new_rows", lambda vault: looked_at.append(vault.index.checked_rows()) or real(vault)
+    )
+    with Store.open(folder, home) as again:
+        assert again.repaired.text == ""
+        assert len(list(again.ids())) == 60
+    assert looked_at == [57]  # of 60: the last batch's alone
