@@ -28,6 +28,7 @@ FLOOR: Final = 0.10  # a box this sure in one look alone is not lost before the 
 SAME_IOU: Final = 0.4  # boxes of two looks on one object; they differ by a network px or two
 
 Floats = npt.NDArray[np.float32]
+Found = tuple[Floats, Floats, npt.NDArray[np.int32]]  # boxes (N, 4) px of the picture, confidences, class ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class MoreLooks:
         """
         height, width = self._first
         picture = first.input[0, :, :height, :width]
-        found = [self._boxes(first, floors, px_per_network_px)]
+        found: list[Found] = [self._boxes(first, floors, px_per_network_px)]
         for look, network, size in self._networks:
             view = network.input[0, :, : size[0], : size[1]]
             resized(picture, view[:, :, ::-1] if look.mirrored else view)
@@ -98,11 +99,11 @@ class MoreLooks:
             if look.mirrored:
                 boxes[:, [0, 2]] = width * px_per_network_px[0] - boxes[:, [2, 0]]
             found.append((boxes, scores, classes))
-        _put(*agreed(found), floors, self._entry.nms_iou, out)
+        _put(agreed(found), floors, self._entry.nms_iou, out)
 
     def _boxes(
         self, network: BoundNetwork, floors: Mapping[Label, float], ratio: tuple[float, float]
-    ) -> tuple[Floats, Floats, npt.NDArray[np.int32]]:
+    ) -> Found:
         """What one look found, px of the picture by `ratio`."""
         self._candidates.clear()
         self._adapter.decode(network.outputs, dict.fromkeys(floors, FLOOR), self._candidates)
@@ -142,9 +143,7 @@ def _between(picture: Floats, count: int, axis: int) -> Floats:
     return after
 
 
-def agreed(
-    found: list[tuple[Floats, Floats, npt.NDArray[np.int32]]],
-) -> tuple[Floats, Floats, npt.NDArray[np.int32]]:
+def agreed(found: list[Found]) -> Found:
     """Boxes (N, 4), confidences and classes of all looks, each confidence the mean of what every look says there."""
     boxes = np.concatenate([of[0] for of in found])
     classes = np.concatenate([of[2] for of in found])
@@ -163,15 +162,9 @@ def _iou(a: Floats, b: Floats) -> Floats:
     return np.asarray(both / np.maximum(areas[0][:, None] + areas[1][None, :] - both, 1e-6), np.float32)
 
 
-def _put(
-    boxes: Floats,
-    scores: Floats,
-    classes: npt.NDArray[np.int32],
-    floors: Mapping[Label, float],
-    nms_iou: float,
-    out: BoxTable,
-) -> None:
+def _put(found: Found, floors: Mapping[Label, float], nms_iou: float, out: BoxTable) -> None:
     """Greedy suppression within each class, strongest first, of the boxes that reach their floor, into `out`."""
+    boxes, scores, classes = found
     least = np.array([floors.get(label, 2.0) for label in CLASS_LABELS], np.float32)
     order = [k for k in np.argsort(-scores, kind="stable") if scores[k] >= least[classes[k]]]
     overlap = _iou(boxes, boxes)
