@@ -1,0 +1,172 @@
+"""A run of the archive from the lock to the last row: recover, survey, drive, delete sources where asked."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from anonymize.archive.adopt import recover
+from anonymize.archive.corrections import Spoken, apply_review
+from anonymize.archive.crew import Crew, LocalCrew
+from anonymize.archive.driver import Driver, Watcher
+from anonymize.archive.journal import Journal
+from anonymize.archive.plain import to_plain
+from anonymize.archive.planning import Group, join_drives, list_inputs
+from anonymize.archive.receipts import Setup
+from anonymize.archive.sources import SourceRemover
+from anonymize.archive.state import StateFolder
+from anonymize.archive.survey import Survey, make_work, refuse, survey
+
+CrewMaker = Callable[[Setup, Path | None], Crew]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a run is asked to do.
+
+    Parameters
+    ----------
+    setup : Setup
+        Settings, network and jobs of the workers.
+    model_sha256 : str
+        Of the network, for the settings' digest.
+    review : sequence of Spoken
+        Corrections by a person; `release` confirms the false hits among them.
+    delete_source : bool
+        Delete a source when its output is verified and its row is committed.
+    retry : bool
+        Try files again that were set aside.
+    group : callable
+        Which consecutive videos are one drive.
+    """
+
+    inputs: Sequence[Path]
+    output: Path
+    setup: Setup
+    model_sha256: str
+    group: Group
+    workers: int = 1
+    review: Sequence[Spoken] = ()
+    release: bool = False
+    delete_source: bool = False
+    retry: bool = False
+    exceptions: Sequence[str] = ()
+
+    @property
+    def settings_digest(self) -> str:
+        """Over settings and network."""
+        return self.setup.settings.digest(self.model_sha256)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run did. `failures` are lines, one a file that has no valid output now."""
+
+    done: int = 0
+    already_done: int = 0
+    adopted: int = 0
+    deleted: int = 0
+    failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def run_archive(
+    request: Request,
+    watcher: Watcher,
+    check: Callable[[], None],
+    make_crew: CrewMaker | None = None,
+) -> Outcome:
+    """Bring the output up to date with the inputs; what cannot be done is in the outcome and in the journal.
+
+    Parameters
+    ----------
+    request : Request
+    watcher : Watcher
+        Told of progress.
+    check : callable
+        Asked several times a second; what it raises ends the run, with nothing unfinished left.
+    make_crew : callable or None
+        Who carries the tasks out; None: worker processes of this machine.
+
+    Raises
+    ------
+    ArchiveError
+        Another run works on this output, the disk is full, the journal is damaged.
+    UsageError
+        Inputs or the review cannot be used.
+    """
+    state = StateFolder.of(request.output)
+    contents = list_inputs(request.inputs, request.output)
+    contents.items = join_drives(contents.items, request.group)
+    state.make()
+    with state.locked(), contextlib.closing(Journal(state.journal)) as journal:
+        outcome = Outcome(left_out=contents.left_out)
+        outcome.adopted = recover(journal, state, request.output)
+        apply_review(journal, request.review, release=request.release)
+        found = survey(
+            contents, journal, request.output, request.settings_digest, retry=request.retry, check=check
+        )
+        outcome.notes += found.notes
+        refuse(found, journal)
+        remover = SourceRemover(journal, found.by_key, request.output) if request.delete_source else None
+        _drive(request, found, journal, state, (watcher, remover), check, make_crew)
+        _account(found, journal, outcome)
+        if remover is not None:
+            remover.sweep()
+            outcome.deleted, outcome.notes = remover.deleted, [*outcome.notes, *remover.notes]
+    return outcome
+
+
+def _drive(
+    request: Request, found: Survey, journal: Journal, state: StateFolder,
+    told: tuple[Watcher, SourceRemover | None], check: Callable[[], None], make_crew: CrewMaker | None,
+) -> None:  # fmt: skip
+    work = make_work(found, journal, state, request.output, request.settings_digest)
+    with journal.together():
+        for key, standing in found.standings.items():
+            item = found.by_key[key]
+            if standing.todo:
+                journal.enter(key, item.source, item.kind, found.bounds[key])
+            elif standing.touched_mtime_ns:
+                journal.output_touched(key, standing.touched_mtime_ns)
+        weight = sum(task.weight for one in work for task in (one.look, one.file) if task is not None)
+        run = journal.begin_run(_facts(request, found), weight, sum(one.file is not None for one in work))
+    watcher = told[0] if told[1] is None else told[1].watching(told[0])
+    try:
+        if work:
+            with state.scratch() as scratch:
+                make = make_crew or (lambda setup, place: LocalCrew(setup, request.workers, scratch=place))
+                Driver(journal, state, make(request.setup, scratch), run, watcher).run(work, check)
+    finally:
+        journal.end_run(run)
+
+
+def _facts(request: Request, found: Survey) -> dict[str, object]:
+    return {
+        "inputs": [str(path) for path in request.inputs],
+        "settings": to_plain(request.setup.settings),
+        "settings_digest": request.settings_digest,
+        "model": to_plain(request.setup.model),
+        "model_sha256": request.model_sha256,
+        "workers": request.workers,
+        "exceptions": list(request.exceptions),
+        "unreadable": found.contents.unreadable,
+        "left_out": found.contents.left_out,
+    }
+
+
+def _account(found: Survey, journal: Journal, outcome: Outcome) -> None:
+    """Count what came of this survey's files."""
+    for key, standing in found.standings.items():
+        row = journal.file(key)
+        if row is None or row.state != "done":
+            state, error = (row.state, row.error) if row is not None else ("waiting", "")
+            outcome.failures.append(f"{found.by_key[key].source}: {state}: {error or standing.why}")
+        elif standing.todo:
+            outcome.done += 1
+        else:
+            outcome.already_done += 1
+    outcome.failures += found.contents.unreadable

@@ -1,0 +1,153 @@
+"""Where an archive stands: every input against the journal and the output, and the work that is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from anonymize.archive.corrections import InForce, in_force
+from anonymize.archive.driver import FileWork
+from anonymize.archive.journal import Journal
+from anonymize.archive.planning import Contents, Item, Standing, bind, stand
+from anonymize.archive.receipts import Bound, Task
+from anonymize.archive.source_watch import digest_file
+from anonymize.archive.state import StateFolder
+
+LOOK_SHARE = 0.5  # of a video's bytes in progress bars: two passes over the same file
+
+
+@dataclass(slots=True)
+class Survey:
+    """What is to be done, and how every file stands."""
+
+    contents: Contents
+    by_key: dict[str, Item] = field(default_factory=dict)
+    standings: dict[str, Standing] = field(default_factory=dict)
+    bounds: dict[str, Bound] = field(default_factory=dict)
+    said: dict[str, InForce] = field(default_factory=dict)
+
+    @property
+    def todo(self) -> list[Item]:
+        """The items that are to be done."""
+        return [item for key, item in self.by_key.items() if self.standings[key].todo]
+
+    @property
+    def notes(self) -> list[str]:
+        """What became of earlier corrections."""
+        return [one.note for one in self.said.values() if one.note]
+
+
+def survey(
+    contents: Contents,
+    journal: Journal | None,
+    output: Path,
+    settings_digest: str,
+    *,
+    retry: bool = False,
+    check: Callable[[], None] = lambda: None,
+) -> Survey:
+    """How every item stands. Without a journal, as if nothing was done."""
+    found = Survey(contents, {item.key: item for item in contents.items})
+    for key, item in found.by_key.items():
+        check()
+        row = journal.file(key) if journal is not None else None
+        said = (
+            in_force(journal, row, item.size, item.mtime_ns, settings_digest)
+            if journal is not None
+            else InForce()
+        )
+        found.said[key] = said
+        found.bounds[key] = bind(item, found.by_key, settings_digest, said.digest)
+        found.standings[key] = stand(found.bounds[key], row, output / key, retry=retry)
+    return found
+
+
+def make_work(
+    found: Survey, journal: Journal, state: StateFolder, output: Path, settings_digest: str
+) -> list[FileWork]:
+    """The tasks of all that is to be done, the looks that neighbours need included."""
+    looks = _Looks(found, journal, state, settings_digest)
+    wanted = {item.key for item in found.todo}
+    looked_at = wanted | {near for key in wanted for near in _drive_of(found.by_key[key])}
+    work = []
+    for key in found.by_key:
+        look = looks.task(key) if key in looked_at else None
+        file = _file_task(found, journal, state, output, key) if key in wanted else None
+        if file is not None and look is None and file.kind == "video":
+            file = looks.with_digest(file)
+        if file is not None or look is not None:
+            waits = _drive_of(found.by_key[key]) if file is not None and file.kind == "video" else []
+            work.append(FileWork(file, look, tuple(waits)))
+    return work
+
+
+def _drive_of(item: Item) -> list[str]:
+    """The video itself and its neighbours."""
+    return [key for key in (item.before, item.key, item.after) if key]
+
+
+def _file_task(found: Survey, journal: Journal, state: StateFolder, output: Path, key: str) -> Task:
+    item, row, said = found.by_key[key], journal.file(key), found.said[key]
+    video = item.kind == "video"
+    return Task(
+        key=key, step="file", kind=item.kind, source=item.source, target=str(output / key), temporary="",
+        bound=found.bounds[key], receipt=str(state.receipt(key)),
+        spool=str(state.spool(key)) if video else "",
+        before=str(state.spool(item.before)) if item.before else None,
+        after=str(state.spool(item.after)) if item.after else None,
+        may_replace=row.output_digest if row is not None else "",
+        source_digest=said.source_digest, corrections=said.corrections,
+        weight=item.size - _look_weight(item.size) if video else item.size,
+    )  # fmt: skip
+
+
+def _look_weight(size: int) -> int:
+    return int(size * LOOK_SHARE)
+
+
+class _Looks:
+    """Which videos have their boxes already, and the tasks of those that have not."""
+
+    def __init__(self, found: Survey, journal: Journal, state: StateFolder, settings_digest: str) -> None:
+        self._found, self._journal, self._state, self._settings = found, journal, state, settings_digest
+
+    def task(self, key: str) -> Task | None:
+        item = self._found.by_key[key]
+        if item.kind != "video" or self._lies_there(item):
+            return None
+        said = self._found.said[key]
+        return Task(
+            key=key, step="look", kind="video", source=item.source, target=str(self._state.spool(key)),
+            temporary="", bound=self._bound(item), source_digest=said.source_digest, corrections=said.corrections,
+            weight=_look_weight(item.size),
+        )  # fmt: skip
+
+    def with_digest(self, task: Task) -> Task:
+        """The task, which must meet the source that was looked at."""
+        look = self._journal.look(task.key)
+        return replace(task, source_digest=look.source_digest) if look is not None else task
+
+    def _bound(self, item: Item) -> Bound:
+        return Bound(size=item.size, mtime_ns=item.mtime_ns, settings_digest=self._settings)
+
+    def _lies_there(self, item: Item) -> bool:
+        row, spool = self._journal.look(item.key), self._state.spool(item.key)
+        if row is None or row.bound != self._bound(item):
+            return False
+        try:
+            return digest_file(spool) == row.spool_digest
+        except OSError:
+            return False
+
+
+def refuse(found: Survey, journal: Journal) -> list[str]:
+    """Enter what cannot be done, with its reason; the lines."""
+    lines: Sequence[tuple[str, Standing]] = [
+        (key, one) for key, one in found.standings.items() if one.word == "refused"
+    ]
+    for key, one in lines:
+        item = found.by_key[key]
+        journal.enter(key, item.source, item.kind, found.bounds[key])
+        journal.failed(key, one.why)
+    return [one.why for _, one in lines]
