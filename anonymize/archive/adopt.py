@@ -27,11 +27,11 @@ def recover(journal: Journal, state: StateFolder, output: Path) -> int:
             adopted += 1
         else:
             journal.wait_again(row.key)
-        state.receipt(row.key).unlink(missing_ok=True)
-    for folder in state.unfinished_places():
-        for name in folder.iterdir():
-            if is_unfinished(name.name):
-                name.unlink(missing_ok=True)
+    for receipt_file in state.receipts.iterdir():  # settled, or of a row that was committed before the end
+        receipt_file.unlink()
+    for spool in state.spools.iterdir():
+        if is_unfinished(spool.name):
+            spool.unlink()
     return adopted
 
 

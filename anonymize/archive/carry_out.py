@@ -36,7 +36,7 @@ def carry_out(task: Task, jobs: Jobs, tools: Tools) -> Receipt:
     """
     begun_s = time.monotonic()
     source, target, temporary = Path(task.source), Path(task.target), Path(task.temporary)
-    if os.path.lexists(target) and target.exists() and os.path.samefile(source, target):
+    if target.exists() and target.samefile(source):
         raise MediaError(f"{target}: is the source itself (perhaps by a link); wanted another output")
     tools = replace(tools, corrections=task.corrections)
     try:

@@ -53,7 +53,8 @@ def read_review(path: Path) -> list[Spoken]:
 
 def _spoken(one: dict[str, Any]) -> Spoken:
     corrections = from_plain(Corrections, {name: one[name] for name in ("added", "released")})
-    for box in (*corrections.added, *corrections.released):
+    boxes: list[AddedBox | FalseHit] = [*corrections.added, *corrections.released]
+    for box in boxes:
         _check(box)
     return Spoken(str(one["key"]), Said(str(one["source_digest"]), str(one["settings_digest"]), corrections))
 

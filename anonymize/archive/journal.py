@@ -285,7 +285,9 @@ class Journal:
         """All runs, oldest first."""
         words = "SELECT id, begun_s, ended_s, told_s, facts, total_bytes, done_bytes, total_files FROM runs ORDER BY id"
         rows: Iterable[tuple[Any, ...]] = self._do(words)
-        return [RunRow(*row[:4], json.loads(row[4]), row[5], row[6], row[7]) for row in rows]
+        return [
+            RunRow(row[0], row[1], row[2], row[3], json.loads(row[4]), row[5], row[6], row[7]) for row in rows
+        ]
 
 
 def _file_row(found: tuple[Any, ...]) -> FileRow:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from anonymize.archive.work import ArchiveSettings, Corrections, FileResult, Kind
 
+NO_CORRECTIONS: Final = Corrections()
 Step = Literal["look", "file"]
 
 
@@ -91,7 +92,7 @@ class Task:
     after: str | None = None
     may_replace: str = ""
     source_digest: str = ""
-    corrections: Corrections = Corrections()
+    corrections: Corrections = NO_CORRECTIONS
     weight: int = 0
 
 

@@ -25,12 +25,14 @@ class StateFolder:
     ----------
     path : Path
         `OUTPUT/.anonymize-archive`, or another folder where the output is no folder of this machine.
+    journal, spools, receipts : Path
+        The journal, boxes of videos between the two passes, and receipts of what is about to get its name.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.journal = path / "journal.sqlite"
-        self._spools, self._receipts = path / "spools", path / "receipts"
+        self.spools, self.receipts = path / "spools", path / "receipts"
 
     @classmethod
     def of(cls, output: Path) -> StateFolder:
@@ -47,7 +49,7 @@ class StateFolder:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            for folder in (self.path, self._spools, self._receipts):
+            for folder in (self.path, self.spools, self.receipts):
                 folder.mkdir(mode=0o700, exist_ok=True)
                 status = folder.lstat()
                 if not folder.is_dir() or folder.is_symlink() or status.st_uid != os.geteuid():
@@ -55,10 +57,6 @@ class StateFolder:
                 folder.chmod(0o700)
         except OSError as fault:
             raise ArchiveError(f"{self.path}: cannot be made: {fault.strerror}") from None
-
-    def unfinished_places(self) -> tuple[Path, Path]:
-        """Where only runs on this output write, so that what is unfinished there is of a dead one."""
-        return self._spools, self._receipts
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path | None]:
@@ -121,11 +119,11 @@ class StateFolder:
 
     def spool(self, key: str) -> Path:
         """Where the boxes of this video are kept between the two passes."""
-        return self._spools / name_of(key)
+        return self.spools / name_of(key)
 
     def receipt(self, key: str) -> Path:
         """Where a worker says what it is about to give its final name."""
-        return self._receipts / f"{name_of(key)}.json"
+        return self.receipts / f"{name_of(key)}.json"
 
 
 def name_of(key: str) -> str:
