@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from anonymize.archive.errors import SourceChangedError
+from anonymize.archive.errors import SourceChangedError, UnverifiedError
 from anonymize.archive.jobs import Jobs
 from anonymize.archive.plain import to_text
 from anonymize.archive.receipts import Receipt, Task
 from anonymize.archive.source_watch import SourceWatch, digest_file
-from anonymize.archive.work import FileResult, Tools
-from anonymize.errors import MediaError
+from anonymize.archive.work import FileResult, Moment, Tools
+from anonymize.errors import MediaError, SecondLookError, VerificationError
 
 NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
 
@@ -31,8 +31,10 @@ def carry_out(task: Task, jobs: Jobs, tools: Tools) -> Receipt:
     ------
     SourceChangedError
         The source is not the planned one, or changed while it was read.
+    UnverifiedError
+        What was written failed its verification or its second look.
     Exception
-        What the job raised.
+        What else the job raised.
     """
     begun_s = time.monotonic()
     source, target, temporary = Path(task.source), Path(task.target), Path(task.temporary)
@@ -42,7 +44,10 @@ def carry_out(task: Task, jobs: Jobs, tools: Tools) -> Receipt:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with SourceWatch(source, task.bound, task.source_digest) as watch:
-            result = _do(task, jobs, tools)
+            try:
+                result = _do(task, jobs, tools)
+            except (VerificationError, SecondLookError) as fault:
+                raise UnverifiedError(str(fault), watch.digest(), _found(fault)) from None
             source_digest = watch.digest()
         receipt = _seal(task, temporary, source_digest, result, time.monotonic() - begun_s)
         tools.check_stop()
@@ -55,6 +60,15 @@ def carry_out(task: Task, jobs: Jobs, tools: Tools) -> Receipt:
     finally:
         temporary.unlink(missing_ok=True)
     return receipt
+
+
+def _found(fault: Exception) -> Moment | None:
+    """What the second look found, where that is what failed."""
+    if not isinstance(fault, SecondLookError):
+        return None
+    return Moment(
+        fault.pts_s, fault.frame, fault.label, fault.xyxy, fault.confidence, "second look", fault.topic
+    )
 
 
 def _do(task: Task, jobs: Jobs, tools: Tools) -> FileResult | None:

@@ -18,6 +18,7 @@ from anonymize.archive.errors import ArchiveError
 from anonymize.archive.framing import FramingError, Inbox, send
 from anonymize.archive.plain import from_plain, to_plain
 from anonymize.archive.receipts import Receipt, Setup, Task
+from anonymize.archive.work import Moment
 
 STALL_S: Final = 900.0  # without a word from a job; the first one compiles kernels
 STOP_S: Final = 10.0
@@ -46,11 +47,22 @@ Then = Literal["failed", "quarantined", "again", "full"]
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A task came to nothing; `then` says what is to become of its file. "again": a worker was lost, or a bug."""
+    """A task came to nothing; `then` says what is to become of its file. "again": a worker was lost, or a bug.
+
+    `source_digest` and `moment` are of a file in quarantine.
+    """
 
     task: Task
     error: str
     then: Then
+    source_digest: str = ""
+    moment: Moment | None = None
+
+
+def failed(task: Task, said: dict[str, Any]) -> Failed:
+    """What a worker said of a failure."""
+    moment = from_plain(Moment, said["moment"]) if said.get("moment") else None
+    return Failed(task, said["error"], said["then"], said.get("source_digest", ""), moment)
 
 
 Event = Progress | Ended | Failed
@@ -167,7 +179,7 @@ class LocalCrew:
         if "done" in message:
             return Ended(task, from_plain(Receipt, message["done"]))
         if "failed" in message:
-            return Failed(task, message["failed"]["error"], message["failed"]["then"])
+            return failed(task, message["failed"])
         return Failed(task, "the worker was asked to stop", "again")
 
     def _lose(self, member: _Member, why: str) -> list[Event]:

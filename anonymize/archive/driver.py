@@ -188,12 +188,9 @@ class Driver:
             self._journal.wait_again(task.key, tries=tries, error=event.error)
             self._ready.append(task)
             return
-        state: State = "quarantined" if event.then == "quarantined" else "failed"
-        if event.then == "again":
-            state = "set aside"
-        self._give_up(task, event.error, state, tries)
+        self._give_up(task, event, "set aside" if event.then == "again" else event.then, tries)
 
-    def _give_up(self, task: Task, error: str, state: State, tries: int) -> None:
+    def _give_up(self, task: Task, event: Failed, state: State, tries: int) -> None:
         self.tally.done_bytes += task.weight
         if task.step == "look":
             self._blind.add(task.target)
@@ -202,9 +199,12 @@ class Driver:
             self._release(task, "")
             if held is None:  # only a neighbour's look was wanted
                 return
-        self._journal.failed(task.key, error, state, tries=tries)
+        if state == "quarantined":
+            self._journal.quarantined(task, event.error, event.source_digest, event.moment)
+        else:
+            self._journal.failed(task.key, event.error, state, tries=tries)
         self.tally.failed_files += 1
-        self._watcher.failed(task.key, error, self.tally)
+        self._watcher.failed(task.key, event.error, self.tally)
 
     def _release(self, look: Task, source_digest: str) -> None:
         """Let the files go on that waited for this look; they come before further looks, so that drives end."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from anonymize.errors import AnonymizeError
 
+if TYPE_CHECKING:
+    from anonymize.archive.work import Moment
+
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-# A written file that does not hold what it should; told by name, for media and jobs each have their own.
-UNVERIFIED: Final = frozenset({"VerificationError", "SecondLookError"})
 
 
 class ArchiveError(AnonymizeError, RuntimeError):
@@ -18,6 +19,22 @@ class ArchiveError(AnonymizeError, RuntimeError):
 
 class SourceChangedError(AnonymizeError, RuntimeError):
     """A source is not the one that was planned, or changed while it was read; nothing of it is kept."""
+
+
+class UnverifiedError(AnonymizeError, RuntimeError):
+    """What was written failed its verification or its second look; nothing of it is kept, and a person must look.
+
+    Attributes
+    ----------
+    source_digest : str
+        Of the source, to which a person's word on it is bound.
+    moment : Moment or None
+        What the second look found.
+    """
+
+    def __init__(self, words: str, source_digest: str, moment: Moment | None) -> None:
+        super().__init__(words)
+        self.source_digest, self.moment = source_digest, moment
 
 
 def is_full(fault: BaseException | None) -> bool:
@@ -29,8 +46,3 @@ def is_full(fault: BaseException | None) -> bool:
         seen.add(id(fault))
         fault = fault.__cause__ or fault.__context__
     return False
-
-
-def is_unverified(fault: BaseException) -> bool:
-    """Whether the written file failed its verification or its second look."""
-    return any(kind.__name__ in UNVERIFIED for kind in type(fault).__mro__)

@@ -13,8 +13,8 @@ from typing import Any, Final, Literal
 
 from anonymize.archive.errors import ArchiveError
 from anonymize.archive.plain import from_text, to_text
-from anonymize.archive.receipts import Bound, Receipt
-from anonymize.archive.work import Corrections, FileResult
+from anonymize.archive.receipts import Bound, Receipt, Task
+from anonymize.archive.work import Corrections, FileResult, Moment
 
 State = Literal["waiting", "doing", "done", "failed", "quarantined", "set aside"]
 ENDED_BADLY: Final = ("failed", "quarantined", "set aside")
@@ -223,6 +223,15 @@ class Journal:
         self._do(
             "UPDATE files SET state = ?, temporary = '', error = ?, tries = ?, ended_s = ? WHERE key = ?",
             state, error, tries, time.time(), key,
+        )  # fmt: skip
+
+    def quarantined(self, task: Task, error: str, source_digest: str, moment: Moment | None) -> None:
+        """What was written of it did not pass; a person's word on it is bound to this source and these settings."""
+        result = FileResult(kind=task.kind, certainty=(moment,) if moment is not None else ())
+        self._do(
+            "UPDATE files SET state = 'quarantined', temporary = '', error = ?, bound = ?, source_digest = ?, "
+            "result = ?, ended_s = ? WHERE key = ?",
+            error, to_text(task.bound), source_digest, to_text(result), time.time(), task.key,
         )  # fmt: skip
 
     def output_touched(self, key: str, mtime_ns: int) -> None:

@@ -143,7 +143,8 @@ def bind(item: Item, by_key: dict[str, Item], settings_digest: str, corrections_
 class Standing:
     """Whether a file is to be done (`todo`), what it is in a word, and what is wrong with it where it cannot be.
 
-    `word`: new, done, changed, again (failed or interrupted before), missing (the output is gone), set aside, refused.
+    `word`: new, done, changed, again (failed or interrupted before), missing (the output is gone), quarantined,
+    set aside, refused.
     """
 
     word: str
@@ -177,6 +178,8 @@ def _known(bound: Bound, row: FileRow, *, there: bool, retry: bool, touched_mtim
     same_file = row.bound is not None and (row.size, row.mtime_ns) == (bound.size, bound.mtime_ns)
     if row.state == "set aside" and (row.size, row.mtime_ns) == (bound.size, bound.mtime_ns) and not retry:
         return Standing("set aside", False, row.error)
+    if row.state == "quarantined" and row.bound == bound and not retry:
+        return Standing("quarantined", False, row.error)
     if row.state != "done":
         return Standing("again" if row.error or row.state == "doing" else "new", True, row.error)
     if not there:

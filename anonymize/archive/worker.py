@@ -91,16 +91,17 @@ class Worker:
 
 def failure_of(fault: Exception) -> dict[str, Any]:
     """What the driver must know of a failed task: words, and what is to become of it."""
-    from anonymize.archive.errors import is_full, is_unverified
+    from anonymize.archive.errors import UnverifiedError, is_full
+    from anonymize.archive.plain import to_plain
     from anonymize.errors import AnonymizeError
 
+    words = {"error": describe(fault)}
     if is_full(fault):
-        then = "full"
-    elif is_unverified(fault):
-        then = "quarantined"
-    else:
-        then = "failed" if isinstance(fault, (AnonymizeError, FileNotFoundError)) else "again"
-    return {"error": describe(fault), "then": then}
+        return {**words, "then": "full"}
+    if isinstance(fault, UnverifiedError):
+        moment = to_plain(fault.moment) if fault.moment is not None else None
+        return {**words, "then": "quarantined", "source_digest": fault.source_digest, "moment": moment}
+    return {**words, "then": "failed" if isinstance(fault, (AnonymizeError, FileNotFoundError)) else "again"}
 
 
 def describe(fault: BaseException) -> str:

@@ -16,13 +16,9 @@ from typing import Any
 
 from anonymize.archive.receipts import ModelChoice
 from anonymize.archive.work import FileResult, Moment, Tools
-from anonymize.errors import MediaError
+from anonymize.errors import MediaError, VerificationError
 
 MARK = b"hidden: "
-
-
-class VerificationError(MediaError):
-    """Stands for that of the video writer."""
 
 
 class StandInJobs:
