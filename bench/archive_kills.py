@@ -88,7 +88,7 @@ def main() -> int:
 def drive(source: Path, output: Path) -> int:
     """One run, in this process; set-aside files are tried again, for here it was the kills' fault."""
     request = Request(
-        inputs=[source], output=output, setup=Setup(ArchiveSettings(), ModelChoice("stand-in"), jobs=JOBS),
+        inputs=[str(source)], output=str(output), setup=Setup(ArchiveSettings(), ModelChoice("stand-in"), jobs=JOBS),
         model_sha256="0" * 64, group=drives, workers=WORKERS, retry=True,
     )  # fmt: skip
     outcome = run_archive(request, Watcher(), lambda: None)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from anonymize.archive.journal import Journal
+from anonymize.archive.place import Place
 from anonymize.archive.plain import from_text
 from anonymize.archive.receipts import Receipt
 from anonymize.archive.source_watch import digest_file
@@ -15,17 +16,18 @@ from anonymize.archive.state import StateFolder, is_unfinished
 PROOF: Final = "its receipt, written before the rename, holds the digest of these bytes"
 
 
-def recover(journal: Journal, state: StateFolder, output: Path) -> int:
+def recover(journal: Journal, state: StateFolder, place: Place) -> int:
     """Settle every file that was in flight when a run ended without saying so; how many outputs were taken."""
     adopted = 0
     for row in list(journal.files("doing")):
-        receipt = proven(state.receipt(row.key), output / row.key)
+        receipt = proven(state.receipt(row.key), Path(place.address(row.key)))
         if row.temporary:
             sweep(Path(row.temporary))
         if receipt is not None and receipt.key == row.key:
             journal.done(receipt, proof=PROOF)
             adopted += 1
         else:
+            place.discard_unsettled(row.key, row.output_digest)
             journal.wait_again(row.key)
     for receipt_file in state.receipts.iterdir():  # settled, or of a row that was committed before the end
         receipt_file.unlink()

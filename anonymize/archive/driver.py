@@ -14,8 +14,9 @@ from anonymize.archive.adopt import proven, sweep
 from anonymize.archive.crew import Crew, Ended, Event, Failed, Progress
 from anonymize.archive.errors import ArchiveError
 from anonymize.archive.journal import Journal, State
+from anonymize.archive.place import is_remote
 from anonymize.archive.receipts import Receipt, Task
-from anonymize.archive.state import StateFolder, temporary_name
+from anonymize.archive.state import temporary_name
 
 MAX_TRIES: Final = 3
 WAIT_S: Final = 0.2
@@ -72,15 +73,14 @@ class Driver:
     Parameters
     ----------
     journal : Journal
-    state : StateFolder
     crew : Crew
     run : int
         The run's number in the journal.
     watcher : Watcher
     """
 
-    def __init__(self, journal: Journal, state: StateFolder, crew: Crew, run: int, watcher: Watcher) -> None:
-        self._journal, self._state, self._crew = journal, state, crew
+    def __init__(self, journal: Journal, crew: Crew, run: int, watcher: Watcher) -> None:
+        self._journal, self._crew = journal, crew
         self._run, self._watcher = run, watcher
         self._ready: deque[Task] = deque()
         self._held: dict[str, tuple[Task, set[str]]] = {}
@@ -142,7 +142,7 @@ class Driver:
     def _begin(self, task: Task) -> None:
         task = replace(
             task,
-            temporary=str(temporary_name(Path(task.target))),
+            temporary="" if is_remote(task.target) else str(temporary_name(Path(task.target))),
             before=None if task.before in self._blind else task.before,
             after=None if task.after in self._blind else task.after,
         )
@@ -171,7 +171,8 @@ class Driver:
             self._release(task, receipt.source_digest)
             return
         self._journal.done(receipt)
-        Path(task.receipt).unlink(missing_ok=True)
+        if task.receipt:
+            Path(task.receipt).unlink(missing_ok=True)
         self.tally.done_files += 1
         self._watcher.ended(task.key, receipt, self.tally)
 
@@ -180,7 +181,7 @@ class Driver:
         if event.then == "full":
             self._full = f"{event.error}; the disk is full: free space and run the same command again"
             return
-        if task.step == "file" and (receipt := proven(Path(task.receipt), Path(task.target))) is not None:
+        if task.receipt and (receipt := proven(Path(task.receipt), Path(task.target))) is not None:
             self._ended(task, receipt)  # the worker was lost after the rename
             return
         tries = self._tries[_name(task)] = self._tries.get(_name(task), 0) + 1
@@ -220,7 +221,8 @@ class Driver:
 
     def clear(self, task: Task) -> None:
         """Nothing of this try is left."""
-        sweep(Path(task.temporary))
+        if task.temporary:
+            sweep(Path(task.temporary))
         if task.step == "file":
             with contextlib.suppress(ArchiveError):  # the journal may be what failed
                 self._journal.wait_again(task.key)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from anonymize.archive.journal import FileRow
+from anonymize.archive.place import Place, is_remote
 from anonymize.archive.receipts import Bound
-from anonymize.archive.source_watch import digest_file
 from anonymize.archive.state import STATE_FOLDER, is_unfinished
 from anonymize.archive.work import Kind
 from anonymize.errors import UsageError
@@ -69,7 +69,7 @@ class Contents:
         self.items.append(Item(key, str(source), kind, status.st_size, status.st_mtime_ns))
 
 
-def list_inputs(inputs: Iterable[Path], output: Path) -> Contents:
+def list_inputs(inputs: Iterable[Path], output: Path | None) -> Contents:
     """All files of the inputs; folders are walked and their tree is kept under `output`.
 
     Raises
@@ -82,8 +82,7 @@ def list_inputs(inputs: Iterable[Path], output: Path) -> Contents:
         if not os.path.lexists(path):
             raise UsageError(f"{path}: no such file or folder")
         if path.is_dir():
-            inside, outside = output.resolve(), path.resolve()
-            if inside == outside or outside in inside.parents:
+            if output is not None and path.resolve() in (output.resolve(), *output.resolve().parents):
                 raise UsageError(f"output {output} lies in the input folder {path}; wanted another place")
             _walk(path, found)
         else:
@@ -114,10 +113,15 @@ def refuse_twins(items: Sequence[Item]) -> None:
 
 
 def join_drives(items: Sequence[Item], group: Group) -> list[Item]:
-    """The items with their neighbours: which consecutive videos are one drive is `group`'s answer."""
+    """The items with their neighbours: which consecutive videos are one drive is `group`'s answer.
+
+    Videos behind addresses stand alone: `group` may want to look into files.
+    """
     by_source = {item.source: item for item in items}
     joined = dict(by_source)
-    for drive in group([Path(item.source) for item in items if item.kind == "video"]):
+    for drive in group(
+        [Path(item.source) for item in items if item.kind == "video" and not is_remote(item.source)]
+    ):
         keys = ["", *(by_source[str(path)].key for path in drive), ""]
         for path, before, after in zip(drive, keys, keys[2:], strict=False):
             item = by_source[str(path)]
@@ -153,12 +157,9 @@ class Standing:
     touched_mtime_ns: int = 0
 
 
-def stand(bound: Bound, row: FileRow | None, target: Path, *, retry: bool = False) -> Standing:
-    """How a file stands, by its row and by what lies at `target`; reads the output only where its time is another."""
-    try:
-        lies = target.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        lies = None
+def stand(bound: Bound, row: FileRow | None, place: Place, key: str, *, retry: bool = False) -> Standing:
+    """How a file stands, by its row and by what lies there; the output is read only where its time is another."""
+    lies, target = place.lies(key), place.address(key)
     if row is None or not row.output_digest:
         if lies is not None:
             return Standing(
@@ -166,10 +167,10 @@ def stand(bound: Bound, row: FileRow | None, target: Path, *, retry: bool = Fals
             )
         if row is None:
             return Standing("new", True)
-    elif lies is not None and (lies.st_size, lies.st_mtime_ns) != (row.output_size, row.output_mtime_ns):
-        if not stat.S_ISREG(lies.st_mode) or digest_file(target) != row.output_digest:
+    elif lies is not None and lies != (row.output_size, row.output_mtime_ns):
+        if place.digest(key) != row.output_digest:
             return Standing("refused", False, f"{target}: was changed by another program; move it away")
-        return _known(bound, row, there=True, retry=retry, touched_mtime_ns=lies.st_mtime_ns)
+        return _known(bound, row, there=True, retry=retry, touched_mtime_ns=lies[1])
     return _known(bound, row, there=lies is not None, retry=retry)
 
 

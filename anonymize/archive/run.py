@@ -12,8 +12,9 @@ from anonymize.archive.corrections import Spoken, apply_review
 from anonymize.archive.crew import Crew, LocalCrew
 from anonymize.archive.driver import Driver, Watcher
 from anonymize.archive.journal import Journal
+from anonymize.archive.place import LocalPlace, Place
 from anonymize.archive.plain import to_plain
-from anonymize.archive.planning import Group, join_drives, list_inputs
+from anonymize.archive.planning import Contents, Group, join_drives, list_inputs
 from anonymize.archive.receipts import Setup
 from anonymize.archive.sources import SourceRemover
 from anonymize.archive.state import StateFolder
@@ -42,8 +43,8 @@ class Request:
         Which consecutive videos are one drive.
     """
 
-    inputs: Sequence[Path]
-    output: Path
+    inputs: Sequence[str]
+    output: str
     setup: Setup
     model_sha256: str
     group: Group
@@ -58,6 +59,22 @@ class Request:
     def settings_digest(self) -> str:
         """Over settings and network."""
         return self.setup.settings.digest(self.model_sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """What is to be done, where its outputs lie, and where the journal is."""
+
+    contents: Contents
+    place: Place
+    state: StateFolder
+
+
+def local_archive(request: Request) -> Archive:
+    """Inputs and output as folders of this machine; raises UsageError as `list_inputs`."""
+    output = Path(request.output).resolve()
+    contents = list_inputs([Path(words) for words in request.inputs], output)
+    return Archive(contents, LocalPlace(output), StateFolder.of(output))
 
 
 @dataclass(slots=True)
@@ -78,6 +95,7 @@ def run_archive(
     watcher: Watcher,
     check: Callable[[], None],
     make_crew: CrewMaker | None = None,
+    archive: Archive | None = None,
 ) -> Outcome:
     """Bring the output up to date with the inputs; what cannot be done is in the outcome and in the journal.
 
@@ -90,6 +108,8 @@ def run_archive(
         Asked several times a second; what it raises ends the run, with nothing unfinished left.
     make_crew : callable or None
         Who carries the tasks out; None: worker processes of this machine.
+    archive : Archive or None
+        None: the request's inputs and output are folders of this machine.
 
     Raises
     ------
@@ -98,21 +118,19 @@ def run_archive(
     UsageError
         Inputs or the review cannot be used.
     """
-    state = StateFolder.of(request.output)
-    contents = list_inputs(request.inputs, request.output)
+    archive = archive or local_archive(request)
+    contents, place, state = archive.contents, archive.place, archive.state
     contents.items = join_drives(contents.items, request.group)
     state.make()
     with state.locked(), contextlib.closing(Journal(state.journal)) as journal:
         outcome = Outcome(left_out=contents.left_out)
-        outcome.adopted = recover(journal, state, request.output)
+        outcome.adopted = recover(journal, state, place)
         apply_review(journal, request.review, release=request.release)
-        found = survey(
-            contents, journal, request.output, request.settings_digest, retry=request.retry, check=check
-        )
+        found = survey(contents, journal, place, request.settings_digest, retry=request.retry, check=check)
         outcome.notes += found.notes
         refuse(found, journal)
-        remover = SourceRemover(journal, found.by_key, request.output) if request.delete_source else None
-        _drive(request, found, journal, state, (watcher, remover), check, make_crew)
+        remover = SourceRemover(journal, found.by_key, place) if request.delete_source else None
+        _drive(request, found, journal, archive, (watcher, remover), check, make_crew)
         _account(found, journal, outcome)
         if remover is not None:
             remover.sweep()
@@ -121,10 +139,10 @@ def run_archive(
 
 
 def _drive(
-    request: Request, found: Survey, journal: Journal, state: StateFolder,
+    request: Request, found: Survey, journal: Journal, archive: Archive,
     told: tuple[Watcher, SourceRemover | None], check: Callable[[], None], make_crew: CrewMaker | None,
 ) -> None:  # fmt: skip
-    work = make_work(found, journal, state, request.output, request.settings_digest)
+    work = make_work(found, journal, archive.state, archive.place, request.settings_digest)
     with journal.together():
         for key, standing in found.standings.items():
             item = found.by_key[key]
@@ -137,16 +155,16 @@ def _drive(
     watcher = told[0] if told[1] is None else told[1].watching(told[0])
     try:
         if work:
-            with state.scratch() as scratch:
+            with archive.state.scratch() as scratch:
                 make = make_crew or (lambda setup, place: LocalCrew(setup, request.workers, scratch=place))
-                Driver(journal, state, make(request.setup, scratch), run, watcher).run(work, check)
+                Driver(journal, make(request.setup, scratch), run, watcher).run(work, check)
     finally:
         journal.end_run(run)
 
 
 def _facts(request: Request, found: Survey) -> dict[str, object]:
     return {
-        "inputs": [str(path) for path in request.inputs],
+        "inputs": list(request.inputs),
         "settings": to_plain(request.setup.settings),
         "settings_digest": request.settings_digest,
         "model": to_plain(request.setup.model),

@@ -9,6 +9,7 @@ from pathlib import Path
 from anonymize.archive.carry_out import sync_folder
 from anonymize.archive.driver import Tally, Watcher
 from anonymize.archive.journal import FileRow, Journal
+from anonymize.archive.place import Place
 from anonymize.archive.planning import Item
 from anonymize.archive.receipts import Receipt
 from anonymize.archive.source_watch import digest_file
@@ -24,8 +25,8 @@ class SourceRemover:
         Sources that were kept, and why.
     """
 
-    def __init__(self, journal: Journal, by_key: Mapping[str, Item], output: Path) -> None:
-        self._journal, self._by_key, self._output = journal, by_key, output
+    def __init__(self, journal: Journal, by_key: Mapping[str, Item], place: Place) -> None:
+        self._journal, self._by_key, self._place = journal, by_key, place
         self.deleted = 0
         self.notes: list[str] = []
 
@@ -58,7 +59,7 @@ class SourceRemover:
         return found
 
     def _delete(self, item: Item, row: FileRow, *, again: bool) -> None:
-        source, target = Path(item.source), self._output / item.key
+        source, target = Path(item.source), Path(self._place.address(item.key))
         try:
             lies, stands = source.lstat(), target.lstat()
             if not stat.S_ISREG(lies.st_mode):

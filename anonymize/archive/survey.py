@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from anonymize.archive.corrections import InForce, in_force
 from anonymize.archive.driver import FileWork
 from anonymize.archive.journal import Journal
+from anonymize.archive.place import Place, is_remote
 from anonymize.archive.planning import Contents, Item, Standing, bind, stand
 from anonymize.archive.receipts import Bound, Task
 from anonymize.archive.source_watch import digest_file
@@ -41,7 +41,7 @@ class Survey:
 def survey(
     contents: Contents,
     journal: Journal | None,
-    output: Path,
+    place: Place,
     settings_digest: str,
     *,
     retry: bool = False,
@@ -59,12 +59,12 @@ def survey(
         )
         found.said[key] = said
         found.bounds[key] = bind(item, found.by_key, settings_digest, said.digest)
-        found.standings[key] = stand(found.bounds[key], row, output / key, retry=retry)
+        found.standings[key] = stand(found.bounds[key], row, place, key, retry=retry)
     return found
 
 
 def make_work(
-    found: Survey, journal: Journal, state: StateFolder, output: Path, settings_digest: str
+    found: Survey, journal: Journal, state: StateFolder, place: Place, settings_digest: str
 ) -> list[FileWork]:
     """The tasks of all that is to be done, the looks that neighbours need included."""
     looks = _Looks(found, journal, state, settings_digest)
@@ -73,7 +73,7 @@ def make_work(
     work = []
     for key in found.by_key:
         look = looks.task(key) if key in looked_at else None
-        file = _file_task(found, journal, state, output, key) if key in wanted else None
+        file = _file_task(found, journal, state, place, key) if key in wanted else None
         if file is not None and look is None and file.kind == "video":
             file = looks.with_digest(file)
         if file is not None or look is not None:
@@ -87,12 +87,12 @@ def _drive_of(item: Item) -> list[str]:
     return [key for key in (item.before, item.key, item.after) if key]
 
 
-def _file_task(found: Survey, journal: Journal, state: StateFolder, output: Path, key: str) -> Task:
+def _file_task(found: Survey, journal: Journal, state: StateFolder, place: Place, key: str) -> Task:
     item, row, said = found.by_key[key], journal.file(key), found.said[key]
     video = item.kind == "video"
     return Task(
-        key=key, step="file", kind=item.kind, source=item.source, target=str(output / key), temporary="",
-        bound=found.bounds[key], receipt=str(state.receipt(key)),
+        key=key, step="file", kind=item.kind, source=item.source, target=place.address(key), temporary="",
+        bound=found.bounds[key], receipt="" if is_remote(place.address(key)) else str(state.receipt(key)),
         spool=str(state.spool(key)) if video else "",
         before=str(state.spool(item.before)) if item.before else None,
         after=str(state.spool(item.after)) if item.after else None,

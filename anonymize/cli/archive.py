@@ -62,7 +62,7 @@ def request_of(options: argparse.Namespace) -> Request:
         )
     model = chosen.chosen_model(options)
     return Request(
-        inputs=[Path(words) for words in options.inputs], output=Path(options.output),
+        inputs=options.inputs, output=options.output,
         setup=Setup(settings, _model_choice(options, model.entry.name), _at_least_one("threads", options.threads, 1)),
         model_sha256=model.entry.sha256, group=group_drives,
         workers=_at_least_one("workers", options.workers, len(os.sched_getaffinity(0))),
