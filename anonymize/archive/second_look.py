@@ -23,8 +23,8 @@ from anonymize.frames import Box, CapturedFrame, Origin, Plane
 from anonymize.settings import Settings
 
 HIDDEN_SHARE: Final = 0.5  # of a found box: with as much of it hidden, it was found the first time
-# Above the model's own threshold, from `scope_px` on. bench/archive_pictures.py --second-look 300, pictures of data/train:
-# 12 are set aside, 2 of them for a marked object; without the margin 52 and 6, and at any size 81 and 11.
+# Above the model's own threshold, from `scope_px` on: bench/archive_pictures.py --second-look 300 on data/train sets 12
+# files aside, 2 of them for a marked object; without the margin 52 and 6, and at any size 81 and 11.
 MARGIN: Final = 0.10
 LARGER: Final = 1.25  # times the scale of the first look, where the picture has the pixels for it
 SMALLER: Final = 0.75  # where it has not: pictures are never enlarged
