@@ -6,6 +6,7 @@ AnonymizeError
 │   ├── InterlacedError               two fields in one frame: dropped as `interlaced`
 │   └── FrameExpiredError             planes asked for after the next `process` call: raised, nothing is read
 ├── MediaError (OSError)              a file that cannot be read or written whole: that input fails
+│   └── VerificationError             what was written is not what was meant: nothing of it is left
 ├── TrackError (ValueError)           a position log that cannot be read: nothing is written for its inputs
 ├── ModelError (RuntimeError)         a model is missing, altered or of an unknown layout: the engine does not start
 ├── DetectorError (RuntimeError)      the network failed or gave NaN: dropped as `detector_error`
@@ -42,6 +43,10 @@ class FrameExpiredError(FrameError):
 
 class MediaError(AnonymizeError, OSError):
     """A file that cannot be read or written whole; that input fails and nothing is written for it."""
+
+
+class VerificationError(MediaError):
+    """What was written, read back, is not what was meant; nothing of it is left."""
 
 
 class TrackError(AnonymizeError, ValueError):
