@@ -36,6 +36,7 @@ from anonymize.frames import (
     ColorMatrix,
     ColorRange,
     Dropped,
+    Label,
     PixelFormat,
     Reason,
     ReleasedFrame,
@@ -336,6 +337,11 @@ class Engine:
         """With zones: the last frames, where they are certain; what is not is discarded."""
         self._detector.close()
         return self._count(self._gate.close())
+
+    @property
+    def thresholds(self) -> dict[Label, float]:
+        """From which confidence a find of each class is hidden."""
+        return dict(self._detector.thresholds)
 
     @property
     def provider(self) -> str:
