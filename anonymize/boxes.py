@@ -48,3 +48,19 @@ class BoxTable:
     origins: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(MAX_BOXES, np.int32))
     strong: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(MAX_BOXES, np.bool_))
     count: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What one look at a frame of a file gave, for the second pass over it.
+
+    Attributes
+    ----------
+    boxes : BoxTable
+        px of the *stored* picture, strongest first; weak finds too. Overwritten by the next look.
+    shift_px : (float, float)
+        Motion of the picture since the look before, px of the stored picture; (0, 0) at first.
+    """
+
+    boxes: BoxTable
+    shift_px: tuple[float, float] = (0.0, 0.0)

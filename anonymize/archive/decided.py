@@ -1,0 +1,152 @@
+"""What is to be hidden in each frame of a film, decided as the film goes: found, linked in time, corrected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from anonymize.archive.spool import SpoolReader, first_of, last_of
+from anonymize.archive.work import Corrections
+from anonymize.boxes import CLASS_IDS, ORIGINS
+from anonymize.errors import MediaError
+from anonymize.frames import Label, Origin
+from anonymize.track.object_track import LOOK_AHEAD_S
+from anonymize.track.persistent import count_persistent
+from anonymize.track.seen_frame import LinkedFrame, SeenFrame
+from anonymize.track.two_sided import link
+
+SAME_OVERLAP: Final = (
+    0.5  # intersection over union: with as much, a box is the one that a person called a false hit
+)
+_ADDED_TRACKS: Final = -1_000_000  # of boxes that a person added, so that their colours do not flicker
+
+
+def linked_frames(
+    spool: SpoolReader, before: SpoolReader | None, after: SpoolReader | None
+) -> Iterator[LinkedFrame]:
+    """The frames of `spool`, with tracks that come from the end of the spool before and go on in the one after."""
+    size = (spool.header.width, spool.header.height)
+    with_neighbours = _in_a_row(spool, before, after)
+    for linked in link(count_persistent(with_neighbours, size, spool.header.thresholds), size):
+        if linked.number >= 0:
+            yield linked
+
+
+def fits(spool: SpoolReader, other: SpoolReader) -> bool:
+    """Whether tracks can go from one film to the other: one size of picture, one way of looking at it."""
+    ours, theirs = spool.header, other.header
+    same_look = (ours.settings_sha256, ours.thresholds) == (theirs.settings_sha256, theirs.thresholds)
+    return same_look and (ours.width, ours.height) == (theirs.width, theirs.height) and other.frames > 0
+
+
+def _in_a_row(
+    spool: SpoolReader, before: SpoolReader | None, after: SpoolReader | None
+) -> Iterator[SeenFrame]:
+    """The films as one, on the clock of `spool`; frames of its neighbours have the number -1."""
+    if before is not None:
+        later_s = spool.first_s - before.last_s - _step_s(before)
+        for seen in last_of(before, LOOK_AHEAD_S):
+            yield replace(seen, number=-1, time_s=seen.time_s + later_s)
+    yield from spool
+    if after is not None:
+        later_s = spool.last_s - after.first_s + _step_s(spool)
+        for seen in first_of(after, LOOK_AHEAD_S):
+            yield replace(seen, number=-1, time_s=seen.time_s + later_s)
+
+
+def _step_s(spool: SpoolReader) -> float:
+    """The usual time between two frames, s: what passes from the last of a film to the first of the next."""
+    return (spool.last_s - spool.first_s) / (spool.frames - 1) if spool.frames > 1 else 0.04
+
+
+def corrected(linked: LinkedFrame, corrections: Corrections) -> LinkedFrame:
+    """The frame with what a person said of it: false hits taken out where they match, boxes added."""
+    if linked.reason is not None:
+        return linked  # it is hidden as a whole
+    now = linked.time_s
+    kept = np.ones(len(linked.boxes), bool)
+    for hit in corrections.released:
+        if hit.from_s <= now <= hit.until_s:
+            of_class = linked.class_ids == CLASS_IDS[Label(hit.label)]
+            kept &= ~(of_class & (_overlap(linked.boxes, np.array(hit.xyxy, np.float32)) >= SAME_OVERLAP))
+    added = [(n, box) for n, box in enumerate(corrections.added) if box.from_s <= now <= box.until_s]
+    if kept.all() and not added:
+        return linked
+    labels = [CLASS_IDS[Label(box.label)] for _, box in added]
+    numbers = [_ADDED_TRACKS - n for n, _ in added]
+    return replace(
+        linked,
+        boxes=np.concatenate([linked.boxes[kept], _boxes([box.xyxy for _, box in added])]),
+        class_ids=np.concatenate([linked.class_ids[kept], np.array(labels, np.int32)]),
+        track_ids=np.concatenate([linked.track_ids[kept], np.array(numbers, np.int64)]),
+        scores=np.concatenate([linked.scores[kept], np.ones(len(added), np.float32)]),
+        origins=np.concatenate(
+            [linked.origins[kept], np.full(len(added), ORIGINS.index(Origin.STATIC), np.int32)]
+        ),
+    )
+
+
+def _boxes(
+    rows: list[tuple[float, float, float, float]],
+) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    return np.array(rows, np.float32).reshape(-1, 4)
+
+
+def _overlap(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    """Intersection over union of each of `boxes` (N, 4) with `box` (4,)."""
+    sides = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
+    both = np.clip(sides, 0, None).prod(axis=1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
+    return np.asarray(both / (areas - both))
+
+
+class Decided:
+    """Answers by number of frame, of a stream: memory holds the frames with boxes from the last one hidden on.
+
+    Parameters
+    ----------
+    path : Path
+        Of the source, for messages.
+    begin : callable
+        The film's frames from the first on; called again where a number is asked for that has gone by.
+    """
+
+    def __init__(self, path: Path, begin: Callable[[], Iterator[LinkedFrame]]) -> None:
+        self._path, self._begin = path, begin
+        self._restart()
+
+    def _restart(self) -> None:
+        self._stream = self._begin()
+        self._held: dict[int, LinkedFrame] = {}
+        self._read = 0
+        self._from = 0
+
+    def has_boxes(self, number: int) -> bool:
+        """Whether anything is hidden in a frame."""
+        return self._at(number) is not None
+
+    def take(self, number: int) -> LinkedFrame | None:
+        """The boxes of a frame, None where it has none; those of the frames before it are let go."""
+        linked = self._at(number)
+        for old in [held for held in self._held if held < number]:
+            del self._held[old]
+        self._from = number
+        return linked
+
+    def _at(self, number: int) -> LinkedFrame | None:
+        if number < self._from:
+            self._restart()
+        while self._read <= number:
+            linked = next(self._stream, None)
+            if linked is None:
+                raise MediaError(
+                    f"{self._path}: frame {number} came; wanted the {self._read} searched before, and no more"
+                )
+            if len(linked.boxes) or linked.reason is not None:
+                self._held[self._read] = linked
+            self._read += 1
+        return self._held.get(number)
