@@ -116,6 +116,8 @@ def kill_often(folder: Path, kills: int, files: int, takes_ms: float, seed: int)
             found.starts += 1
             if rng.random() < 0.8:  # else it may be killed before it has workers
                 wait_for_work(run, log)
+        if (count := found.kills_of_driver + found.kills_of_worker) % 20 == 0:
+            print(f"{count} kills, {time.monotonic() - begun_s:.0f} s", file=sys.stderr, flush=True)
         time.sleep(rng.uniform(0.0, 0.6))
         workers = children(run.pid)
         if workers and rng.random() < 0.5:

@@ -21,6 +21,7 @@ from anonymize.archive.receipts import Receipt, Setup, Task
 from anonymize.archive.work import Moment
 
 STALL_S: Final = 900.0  # without a word from a job; the first one compiles kernels
+START_S: Final = 600.0  # until it has loaded the network
 STOP_S: Final = 10.0
 CHUNK_BYTES: Final = 1 << 16
 END_AT_ONCE: Final = 5  # workers that end before they are ready: it is not the files' fault
@@ -134,8 +135,9 @@ class LocalCrew:
             found += self._hear(key.data)
         now_s = time.monotonic()
         for member in list(self._members):
-            if member.task is not None and now_s - member.heard_s > self._stall_s:
-                found += self._lose(member, f"the worker was silent for {self._stall_s:.0f} s and was ended")
+            limit_s = self._stall_s if member.ready else START_S
+            if member.task is not None and now_s - member.heard_s > limit_s:
+                found += self._lose(member, f"the worker was silent for {limit_s:.0f} s and was ended")
         return found
 
     def stop(self) -> list[Task]:

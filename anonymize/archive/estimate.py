@@ -78,8 +78,10 @@ def _values(request: Request, found: Survey, rates: Mapping[Kind, Rate], output:
         sizes[item.kind] += item.size
     known = all(kind in rates for kind in sizes)
     seconds = (
-        sum(sizes[kind] / rates[kind].bytes_per_s for kind in rates) / request.workers if known else None
+        sum(sizes[kind] / rates[kind].bytes_per_s for kind in rates) if known else None
     )
+    if seconds is not None:
+        seconds /= max(1, min(request.workers, len(todo)))
     needed = sum(size * (rates[kind].size_ratio if kind in rates else 1.0) for kind, size in sizes.items())
     near = next(place for place in (output, *output.resolve().parents) if place.is_dir())
     return {

@@ -15,7 +15,8 @@ from anonymize.archive.words import amount, remaining
 from anonymize.archive.work import FileResult
 
 SCHEMA: Final = 1
-UNCERTAIN: Final = 0.5  # a file whose least certain hidden box lies below wants a look
+UNCERTAIN: Final = 0.3  # a file whose least certain hidden box lies below wants a look
+OF_ALL: Final = "audio kept"  # how a note begins that every video with sound has
 LOOKS_SHOWN: Final = 20
 
 
@@ -149,7 +150,7 @@ def reasons(row: FileRow) -> list[str]:
     if row.state != "done" or row.result is None:
         return [f"{row.state}: {row.error}" if row.error else row.state]
     lines = [f"{count} dropped as {reason}" for reason, count in row.result.dropped.items()]
-    lines += row.result.notes
+    lines += [note for note in row.result.notes if not note.startswith(OF_ALL)]
     least = min((moment.confidence for moment in row.result.certainty), default=1.0)
     if least < UNCERTAIN:
         lines.append(f"least certain hidden box {least:.2f}")
