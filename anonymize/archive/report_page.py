@@ -22,6 +22,8 @@ gap:1em}.row svg{width:460px;max-width:100%}svg text{font:12px system-ui,sans-se
 """.replace("\n", "")
 SECURITY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 LISTED: Final = 2000  # files on the page; JSON has all
+TIMES: Final = ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes"), (1.0, "s"))
+SIZES: Final = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 POINTS: Final = 200  # of a line
 NOTE: Final = (
     "Hidden means masked: gait, clothes, place and time remain. Audio is not anonymised, and text burned into the "
@@ -105,26 +107,30 @@ def _plots(report: Mapping[str, Any]) -> str:
     if len(done) < 2:
         return ""
     by_time = sorted(done, key=lambda one: one["recorded_s"])
-    first_s = by_time[0]["recorded_s"]
-    days = [(one["recorded_s"] - first_s) / 86400 for one in by_time]
-    lines = [
-        (
-            f"{label}s",
-            tuple(zip(days, accumulate(one["objects"].get(label, 0) for one in by_time), strict=True)),
-        )
-        for label in ("face", "plate")
-    ]
-    found = _plot(
-        "Objects hidden over the time of recording", f"days since {_day(first_s)}", "objects, in all", lines
-    )
+    since, times = _times([one["recorded_s"] for one in by_time])
+    objects = {
+        label: accumulate(one["objects"].get(label, 0) for one in by_time) for label in ("face", "plate")
+    }
+    lines = [(f"{label}s", tuple(zip(times, counts, strict=True))) for label, counts in objects.items()]
+    found = _plot("Objects hidden over the time of recording", since, "objects, in all", lines)
     by_end = sorted(done, key=lambda one: one["ended_s"])
-    hours = [(one["ended_s"] - by_end[0]["ended_s"]) / 3600 for one in by_end]
-    sizes = accumulate(one["source_bytes"] / 1e9 for one in by_end)
-    worked = _plot(
-        "Work over time", f"hours since {_day(by_end[0]['ended_s'])}", "GB of sources done",
-        [("done", tuple(zip(hours, sizes, strict=True)))],
-    )  # fmt: skip
+    since, times = _times([one["ended_s"] for one in by_end])
+    unit, name = _unit(sum(one["source_bytes"] for one in by_end), SIZES)
+    sizes = accumulate(one["source_bytes"] / unit for one in by_end)
+    line = ("done", tuple(zip(times, sizes, strict=True)))
+    worked = _plot("Work over time", since, f"{name} of sources done", [line])
     return f"<h2>Over time</h2><div class='row'>{found}{worked}</div>"
+
+
+def _times(times_s: Sequence[float]) -> tuple[str, list[float]]:
+    """The words of a time axis, and times from the first on in its unit."""
+    unit, name = _unit(times_s[-1] - times_s[0], TIMES)
+    return f"{name} since {_day(times_s[0])}", [(time_s - times_s[0]) / unit for time_s in times_s]
+
+
+def _unit(highest: float, units: Sequence[tuple[float, str]]) -> tuple[float, str]:
+    """The largest unit of which there are two at least, or the smallest one."""
+    return next((unit for unit in units if highest >= 2 * unit[0]), units[-1])
 
 
 def _plot(

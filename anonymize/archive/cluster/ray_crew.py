@@ -75,9 +75,9 @@ class RayCrew:
     def __init__(self, setup: Setup, address: str, workers: int, staging: Path | None = None) -> None:
         self._ray, self._setup, self._staging = load_ray(address), setup, str(staging or "")
         self._place: str | None = None
+        self._in_flight: dict[Any, _InFlight] = {}
         self._connect(address, workers)
         self._do: Any = self._ray.remote(num_cpus=setup.threads, max_retries=0)(_do)
-        self._in_flight: dict[Any, _InFlight] = {}
         self._slots, self._looked_s = 0, -LOOK_EVERY_S
 
     def _connect(self, address: str, workers: int) -> None:
@@ -96,6 +96,9 @@ class RayCrew:
             raise ArchiveError(
                 f"{address}: no Ray cluster answers: {type(fault).__name__}: {fault}"
             ) from None
+        if not str(self._ray.util.get_node_ip_address()).startswith("127."):
+            self.stop()
+            raise ArchiveError("the local cluster is not on loopback; wanted Ray not to be imported before")
 
     @property
     def free(self) -> int:

@@ -55,10 +55,9 @@ def changed_ns(info: dict[str, Any]) -> int:
     """When a remote file changed, ns, by whatever name its file system calls that; 0 where it does not say."""
     for name in ("mtime", "LastModified", "last_modified", "updated", "created"):
         value = info.get(name)
-        if isinstance(value, (int, float)):
-            return int(value * 1_000_000_000)
-        if isinstance(value, datetime):
-            return int(value.timestamp() * 1_000_000) * 1000
+        seconds = value.timestamp() if isinstance(value, datetime) else value
+        if isinstance(seconds, (int, float)):
+            return round(seconds * 1_000_000) * 1000  # lists and single answers agree to the microsecond
     return 0
 
 
