@@ -16,7 +16,7 @@ from anonymize.errors import MediaError
 from anonymize.frames import Label, Origin
 from anonymize.track.object_track import LOOK_AHEAD_S
 from anonymize.track.persistent import count_persistent
-from anonymize.track.seen_frame import LinkedFrame, SeenFrame
+from anonymize.track.seen_frame import Boxes, LinkedFrame, SeenFrame
 from anonymize.track.two_sided import link
 
 SAME_OVERLAP: Final = (
@@ -96,7 +96,7 @@ def _boxes(
     return np.array(rows, np.float32).reshape(-1, 4)
 
 
-def _overlap(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _overlap(boxes: Boxes, box: Boxes) -> Boxes:
     """Intersection over union of each of `boxes` (N, 4) with `box` (4,)."""
     sides = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
     both = np.clip(sides, 0, None).prod(axis=1)
