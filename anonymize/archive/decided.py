@@ -76,11 +76,12 @@ def corrected(linked: LinkedFrame, corrections: Corrections) -> LinkedFrame:
     added = [(n, box) for n, box in enumerate(corrections.added) if box.from_s <= now <= box.until_s]
     if kept.all() and not added:
         return linked
+    places = np.array([box.xyxy for _, box in added], np.float32)
     labels = [CLASS_IDS[Label(box.label)] for _, box in added]
     numbers = [_ADDED_TRACKS - n for n, _ in added]
     return replace(
         linked,
-        boxes=np.concatenate([linked.boxes[kept], _boxes([box.xyxy for _, box in added])]),
+        boxes=np.concatenate([linked.boxes[kept], places.reshape(-1, 4)]),
         class_ids=np.concatenate([linked.class_ids[kept], np.array(labels, np.int32)]),
         track_ids=np.concatenate([linked.track_ids[kept], np.array(numbers, np.int64)]),
         scores=np.concatenate([linked.scores[kept], np.ones(len(added), np.float32)]),
@@ -88,12 +89,6 @@ def corrected(linked: LinkedFrame, corrections: Corrections) -> LinkedFrame:
             [linked.origins[kept], np.full(len(added), ORIGINS.index(Origin.STATIC), np.int32)]
         ),
     )
-
-
-def _boxes(
-    rows: list[tuple[float, float, float, float]],
-) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    return np.array(rows, np.float32).reshape(-1, 4)
 
 
 def _overlap(boxes: Boxes, box: Boxes) -> Boxes:
