@@ -31,6 +31,13 @@ def check_times(descriptor: int, path: Path, written: array[int], time_base: Fra
             time = packet.pts if packet.pts is not None else packet.dts  # AVI has decoding times alone
             if packet.size and time is not None and not packet.is_discard:
                 found.append(time)
+    return compare_times(path, found, base, written, time_base)
+
+
+def compare_times(
+    path: Path, found: array[int], base: Fraction, written: array[int], time_base: Fraction
+) -> Fraction:
+    """As `check_times`, for times `found` in units of `base`, in any order."""
     found = array("q", sorted(found))
     if len(found) != len(written):
         raise MediaError(f"{path}: {len(found)} frames were found in it; wanted the {len(written)} written")

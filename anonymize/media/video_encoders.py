@@ -167,6 +167,26 @@ def encoder_again(stream: Any, key: str, facts: VideoFacts, quality: Quality) ->
     return codec
 
 
+def group_encoder(key: str, facts: VideoFacts, quality: Quality, set_id: int) -> Any:
+    """A fresh encoder without B pictures for groups between copied ones, with its parameter sets in `extradata`.
+
+    Parameters
+    ----------
+    set_id : int
+        Of the parameter sets, H.264 only: not one of the source's.
+    """
+    codec: Any = load_av().CodecContext.create(ENCODERS[key].name, "w")
+    codec.framerate = facts.average_rate
+    codec.flags |= _GLOBAL_HEADER
+    _set_up(codec, key, facts, quality, reorders=False)
+    own = {"h264": ("x264-params", f"sps-id={set_id}"), "hevc": ("x265-params", "open-gop=0")}
+    option, value = own[key]
+    codec.options = {**codec.options, option: ":".join(filter(None, (codec.options.get(option), value)))}
+    with usual_priority():
+        codec.open()
+    return codec
+
+
 def _set_up(codec: Any, key: str, facts: VideoFacts, quality: Quality, *, reorders: bool) -> None:
     encoder = ENCODERS[key]
     codec.width, codec.height = facts.width, facts.height

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
@@ -82,6 +82,22 @@ class VideoReader:
             self.container = open_input(self._descriptor, self.path)
         except OSError as error:
             raise error if isinstance(error, MediaError) else MediaError(f"{self.path}: {error}") from error
+        self._begin(threads)
+        self._pictures = self._in_order()
+        first = next(self._pictures, None)
+        if first is None:
+            raise MediaError(f"{self.path}: holds no picture that can be decoded; wanted at least one")
+        pts, number, frame = first
+        try:
+            self.facts: VideoFacts = facts_of(
+                self.container, self.stream, frame, pts, reorders=self._packets.reorders
+            )
+        except MediaError as error:
+            raise MediaError(f"{self.path}: {error}") from None
+        self._first: tuple[int, int, av.VideoFrame] | None = (pts, number, frame)
+
+    def _begin(self, threads: int) -> None:
+        """Choose the stream of the open container, with nothing read of it yet."""
         self.stream = main_video_stream(self.container, self.path)
         for other in self.container.streams:
             if other.index != self.stream.index:
@@ -96,18 +112,6 @@ class VideoReader:
         self._packets = VideoPackets(
             self.path, self.container, self.stream, order=self._order, lose=self._lose
         )
-        self._pictures = self._in_order()
-        first = next(self._pictures, None)
-        if first is None:
-            raise MediaError(f"{self.path}: holds no picture that can be decoded; wanted at least one")
-        pts, number, frame = first
-        try:
-            self.facts: VideoFacts = facts_of(
-                self.container, self.stream, frame, pts, reorders=self._packets.reorders
-            )
-        except MediaError as error:
-            raise MediaError(f"{self.path}: {error}") from None
-        self._first: tuple[int, int, av.VideoFrame] | None = (pts, number, frame)
 
     # -- frames -------------------------------------------------------------------------------------------
 
@@ -176,8 +180,15 @@ class VideoReader:
 
     def _in_order(self) -> Iterator[tuple[int, int, av.VideoFrame]]:
         """Decoded pictures by time; all that are lost on the way have been reported before."""
+        yield from self._decode_all(self._packets.read())
+        self._packets.check_end()
+
+    def _decode_all(
+        self, packets: Iterable[tuple[Packet[VideoStream], int]]
+    ) -> Iterator[tuple[int, int, av.VideoFrame]]:
+        """The pictures of these packets by time; the decoder is empty then."""
         waiting: deque[tuple[Packet[VideoStream], int]] = deque()
-        for numbered in self._packets.read():
+        for numbered in packets:
             waiting.append(numbered)
             if len(waiting) > LOOK_AHEAD:
                 yield from self._decode(*waiting.popleft())
@@ -186,7 +197,6 @@ class VideoReader:
         yield from self._decode(None, self._packets.count)
         self._report_lost(None)
         yield from self._order.ready()
-        self._packets.check_end()
 
     def _decode(
         self, packet: Packet[VideoStream] | None, number: int

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
 
+    from anonymize.media.video_proof import Proof
+
 MUXERS: Final = {
     ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".qt": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi",
     ".ts": "mpegts", ".mts": "mpegts", ".m2ts": "mpegts",
@@ -77,6 +79,8 @@ class VideoWriter:
     gap : {"cut", "black"} or None
         What `withhold` leaves of the frames withheld: nothing, what follows moves earlier; or one black frame.
         In both, sound and subtitles go with them. None: nothing is withheld.
+    proof : Proof or None
+        Decodes what was encoded again and compares it with what was hidden.
 
     Attributes
     ----------
@@ -107,6 +111,7 @@ class VideoWriter:
         keep_subtitles: bool = False,
         overwrite: bool = False,
         gap: Gap | None = None,
+        proof: Proof | None = None,
     ) -> None:
         if gap not in (None, "cut", "black"):
             raise UsageError(f"gap is {gap!r}; wanted 'cut', 'black' or None")
@@ -118,6 +123,7 @@ class VideoWriter:
         self.frames_written = 0
         self.frames_withheld = 0
         self._gap = gap
+        self._proof = proof
         self._timeline = Timeline(reader.facts.time_base, closes=gap == "cut") if gap else None
         self._encoder_used = self._completed = False
         self._last_source_pts = reader.last_pts
@@ -160,10 +166,7 @@ class VideoWriter:
             self._file: BinaryIO = opening.enter_context(target)
             self._output = self._open_output()
             with foreign_errors(self.path, "cannot be written with these settings"):
-                self._stream: Any = add_video_stream(
-                    self._output, self.encoder, self.reader.facts, self._quality, reorders=self._gap is None
-                )
-            self._codec = self._stream.codec_context
+                self._add_stream()
             self._side = SideStreams(
                 self.reader.open_beside(),
                 self._output,
@@ -181,6 +184,13 @@ class VideoWriter:
             self._picture = av.VideoFrame(facts.width, facts.height, ffmpeg_format(facts.pixel_format))
             self._resources = opening.pop_all()
         return self
+
+    def _add_stream(self) -> None:
+        """The stream of the pictures, and the encoder for it."""
+        self._stream: Any = add_video_stream(
+            self._output, self.encoder, self.reader.facts, self._quality, reorders=self._gap is None
+        )
+        self._codec = self._stream.codec_context
 
     def _open_output(self) -> OutputContainer:
         av = load_av()
@@ -259,6 +269,8 @@ class VideoWriter:
             )
         self._check_rising(frame.pts)
         pts = self._place(frame.pts)
+        if self._proof is not None:
+            self._proof.expect(frame, pts)
         for ours, hidden in zip(
             writable_planes(self._picture, facts.pixel_format), frame.planes, strict=True
         ):
@@ -357,13 +369,21 @@ class VideoWriter:
         self._encoder_used = True
         with foreign_errors(self.path, f"frame {self.frames_written} cannot be encoded"):
             for packet in self._codec.encode(picture):
-                self._mux(packet)
+                self._take_coded(packet)
 
     def _drain(self) -> None:
         """All that the encoder still holds."""
         with foreign_errors(self.path, "cannot be completed"):
             for packet in self._codec.encode(None):
-                self._mux(packet)
+                self._take_coded(packet)
+        if self._proof is not None:
+            self._proof.end_run()
+
+    def _take_coded(self, packet: Packet[Any]) -> None:
+        """A packet of the encoder, on its way into the file."""
+        if self._proof is not None:
+            self._proof.see(packet, self._codec)
+        self._mux(packet)
 
     def _mux(self, packet: Packet[Any] | None) -> None:
         """Write the packet held back, with the sound before it, and hold this one: the last needs its duration."""
@@ -422,7 +442,12 @@ class VideoWriter:
             self._side.close()  # parts of a split film may be many
             self._output.close()
         self._file.flush()
-        step = check_times(self._file.fileno(), self.path, self._times, self.reader.facts.time_base)
+        step = self._check()
         if step > 0:
             self.notes.append(f"times rounded to the container's {Fraction(step)} s")
         self._completed = True
+
+    def _check(self) -> Fraction:
+        """The step to which the container rounded the times; what is in the file is what was meant."""
+        check = check_times if self._proof is None else self._proof.check_file
+        return check(self._file.fileno(), self.path, self._times, self.reader.facts.time_base)
