@@ -100,48 +100,42 @@ def _overlap(boxes: Boxes, box: Boxes) -> Boxes:
 
 
 class Decided:
-    """Answers by number of frame, of a stream: memory holds the frames with boxes from the last one hidden on.
+    """Answers by number of frame, of a stream; memory holds one frame, and a byte for each that was asked about.
 
     Parameters
     ----------
     path : Path
         Of the source, for messages.
     begin : callable
-        The film's frames from the first on; called again where a number is asked for that has gone by.
+        The film's frames from the first on: once for both questions, which are asked one after the other, and again
+        where a number is asked for that has gone by.
     """
 
     def __init__(self, path: Path, begin: Callable[[], Iterator[LinkedFrame]]) -> None:
         self._path, self._begin = path, begin
-        self._restart()
-
-    def _restart(self) -> None:
-        self._stream = self._begin()
-        self._held: dict[int, LinkedFrame] = {}
-        self._read = 0
-        self._from = 0
+        self._marks = bytearray()
+        self._to_mark = begin()
+        self._stream, self._next = begin(), 0
 
     def has_boxes(self, number: int) -> bool:
         """Whether anything is hidden in a frame."""
-        return self._at(number) is not None
+        while len(self._marks) <= number:
+            linked = self._following(self._to_mark, len(self._marks))
+            self._marks.append(linked.reason is not None or len(linked.boxes) > 0)
+        return bool(self._marks[number])
 
-    def take(self, number: int) -> LinkedFrame | None:
-        """The boxes of a frame, None where it has none; those of the frames before it are let go."""
-        linked = self._at(number)
-        for old in [held for held in self._held if held < number]:
-            del self._held[old]
-        self._from = number
+    def take(self, number: int) -> LinkedFrame:
+        """What is to be hidden in a frame; best asked in rising order."""
+        if number < self._next:
+            self._stream, self._next = self._begin(), 0
+        while True:
+            linked = self._following(self._stream, self._next)
+            self._next += 1
+            if self._next > number:
+                return linked
+
+    def _following(self, stream: Iterator[LinkedFrame], number: int) -> LinkedFrame:
+        linked = next(stream, None)
+        if linked is None:
+            raise MediaError(f"{self._path}: frame {number} came; wanted no more than were searched before")
         return linked
-
-    def _at(self, number: int) -> LinkedFrame | None:
-        if number < self._from:
-            self._restart()
-        while self._read <= number:
-            linked = next(self._stream, None)
-            if linked is None:
-                raise MediaError(
-                    f"{self._path}: frame {number} came; wanted the {self._read} searched before, and no more"
-                )
-            if len(linked.boxes) or linked.reason is not None:
-                self._held[self._read] = linked
-            self._read += 1
-        return self._held.get(number)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -20,8 +19,6 @@ from anonymize.frames import CapturedFrame, Dropped, Reason, ReleasedFrame
 from anonymize.media.video import VideoReader, open_video
 from anonymize.pipeline import Engine
 from anonymize.track.seen_frame import SeenFrame
-
-_NOTHING: Final = BoxTable()
 
 
 def look(source: Path, spool: Path, tools: Tools) -> None:
@@ -180,14 +177,12 @@ class _Hiding:
         linked = self._decided.take(number)
         if number <= self.tally.last_number:  # begun anew
             self.tally = Tally(self._frames)
-        boxes: BoxTable | Reason = _NOTHING
-        if linked is not None:
-            if linked.time_s != float(captured.pts * captured.time_base):
-                raise MediaError(
-                    f"{self._source}: frame {number} is at {float(captured.pts * captured.time_base)} s; wanted "
-                    f"{linked.time_s} s, where it was looked at"
-                )
-            boxes = linked.reason or linked.fill(self._table)
+        at_s = float(captured.pts * captured.time_base)
+        if linked.time_s != at_s:
+            raise MediaError(
+                f"{self._source}: frame {number} is at {at_s} s; wanted {linked.time_s} s, where it was looked at"
+            )
+        boxes = linked.reason or linked.fill(self._table)
         (outcome,) = self._engine.hide(captured, boxes)
         if isinstance(outcome, ReleasedFrame):
             self.tally.count(outcome, number)
