@@ -6,8 +6,6 @@ import hashlib
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
-
 from anonymize.archive.decided import Decided, corrected, fits, linked_frames
 from anonymize.archive.spool import SpoolHeader, SpoolReader, new_spool
 from anonymize.archive.tally import Tally
@@ -58,28 +56,15 @@ def _seen(engine: Engine, captured: CapturedFrame, number: int, source: Path) ->
     """What a look gives, or the reason for which the frame will be hidden as a whole."""
     time_s = float(captured.pts * captured.time_base)
     try:
-        found = engine.look(captured)
+        return SeenFrame.of(number, time_s, engine.look(captured))
     except DetectorBlindError:
         raise
-    except (TooManyError, DetectorError) as fault:
-        reason = Reason.TOO_MANY if isinstance(fault, TooManyError) else Reason.DETECTOR_ERROR
-        nothing = np.zeros(0, np.float32)
-        return SeenFrame(
-            number, time_s, nothing.reshape(0, 4), nothing.astype(np.int32), nothing, nothing.astype(bool),
-            reason=reason,
-        )  # fmt: skip
+    except TooManyError:
+        return SeenFrame.unseen(number, time_s, Reason.TOO_MANY)
+    except DetectorError:
+        return SeenFrame.unseen(number, time_s, Reason.DETECTOR_ERROR)
     except FrameError as fault:  # interlaced
         raise MediaError(f"{source}: frame {number}: {fault}") from fault
-    boxes, count = found.boxes, found.boxes.count
-    return SeenFrame(
-        number,
-        time_s,
-        boxes.boxes[:count],
-        boxes.class_ids[:count],
-        boxes.scores[:count],
-        boxes.strong[:count],
-        found.shift_px,
-    )
 
 
 class _Progress:
