@@ -8,7 +8,7 @@ without, what the network found in that very frame at its threshold (the tracker
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
@@ -110,16 +110,10 @@ def follow_stills(
     followed, compressed = [], True
     for row, picture in enumerate(stills):
         progress(row, len(stills))
-        rng = np.random.default_rng((seed, row))
-        targets = targets_in(picture)
-        target = targets[int(rng.integers(len(targets)))]
-        clip = plan_clip(rng, (picture.width, picture.height), target, frames)
-        pixels = list(draw_clip(_rgb(picture), clip, rng))
-        try:
-            pixels = through_h264(pixels, crf=clip.crf, frames_per_s=FRAMES_PER_S)
-        except MediaError:
-            compressed = False
-        followed.append(_follow(engine, picture, row, clip, pixels=pixels))
+        clip, captured, coded = clip_of(picture, row, frames=frames, seed=seed)
+        compressed &= coded
+        areas = hide_in_all_modes(engine, captured)
+        followed.append(compare(picture, row, clip, areas, known=thresholds))
     progress(len(stills), len(stills))
     objects = [item for clip_of in followed for item in clip_of.objects]
     return {
@@ -149,30 +143,47 @@ def _rgb(picture: LabelledPicture) -> Rgb:
     return np.ascontiguousarray(wide, np.uint8)
 
 
-def _follow(
-    engine: Engine,
+def clip_of(
+    picture: LabelledPicture, row: int, *, frames: int, seed: int
+) -> tuple[Clip, list[CapturedFrame], bool]:
+    """The clip over a still, its frames, and whether they went through H.264."""
+    rng = np.random.default_rng((seed, row))
+    targets = targets_in(picture)
+    target = targets[int(rng.integers(len(targets)))]
+    clip = plan_clip(rng, (picture.width, picture.height), target, frames)
+    pixels, compressed = list(draw_clip(_rgb(picture), clip, rng)), True
+    try:
+        pixels = through_h264(pixels, crf=clip.crf, frames_per_s=FRAMES_PER_S)
+    except MediaError:
+        compressed = False
+    base = Fraction(1, FRAMES_PER_S)
+    return (
+        clip,
+        [CapturedFrame((rgb,), PixelFormat.RGB24, n, base) for n, rgb in enumerate(pixels)],
+        compressed,
+    )
+
+
+def compare(
     picture: LabelledPicture,
     row: int,
     clip: Clip,
+    hidden_areas: Iterable[Mapping[str, Boxes] | None],
     *,
-    pixels: Sequence[Rgb],
+    known: Container[str],
+    modes: Sequence[str] = MODES,
 ) -> FollowedStill:
-    """Send a clip through the engine and compare every frame with the truth."""
-    labels = [label.value for label in CLASSES if label in picture.labelled and label in engine.thresholds]
+    """What was hidden in each mode and frame of a clip (None: dropped), against the truth; of the `known` classes."""
+    labels = [label.value for label in CLASSES if label in picture.labelled and label in known]
     asked = [(label, box) for label in labels for box in picture.asked(label)]
     boxes = as_boxes([box for _, box in asked])
     scopes = np.array([SCOPE_PX[label] for label, _ in asked])
     view = as_boxes([[0, 0, clip.width, clip.height]])[0]
-    shape = (len(pixels), len(asked))
+    shape = (len(clip.poses), len(asked))
     visible, in_scope = np.zeros(shape, bool), np.zeros(shape, bool)
-    hidden = {(mode, share): np.zeros(shape, bool) for mode in MODES for share in SHARES}
-    rest: dict[str, list[float]] = {mode: [] for mode in MODES}
+    hidden = {(mode, share): np.zeros(shape, bool) for mode in modes for share in SHARES}
+    rest: dict[str, list[float]] = {mode: [] for mode in modes}
     dropped = 0
-    frames = [
-        CapturedFrame((frame,), PixelFormat.RGB24, index, Fraction(1, FRAMES_PER_S))
-        for index, frame in enumerate(pixels)
-    ]
-    hidden_areas = hide_in_all_modes(engine, frames)
     for index, (pose, areas_of) in enumerate(zip(clip.poses, hidden_areas, strict=True)):
         if areas_of is None:
             dropped += 1
