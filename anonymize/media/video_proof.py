@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -53,7 +53,7 @@ class _Run:
     copied: bool
     packets: int = 0
     first_picture: bytes = b""
-    digest: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
+    digest: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,8 @@ class Proof:
     facts : VideoFacts
     check_frame : callable or None
         Given a sample of the output's frames, and the boxes hidden in them.
+    check_stop : callable
+        Raises to end, while the file is read back.
 
     Attributes
     ----------
@@ -87,7 +89,13 @@ class Proof:
     """
 
     def __init__(
-        self, path: Path, codec: str, facts: VideoFacts, *, check_frame: CheckFrame | None = None
+        self,
+        path: Path,
+        codec: str,
+        facts: VideoFacts,
+        *,
+        check_frame: CheckFrame | None = None,
+        check_stop: Callable[[], None] = lambda: None,
     ) -> None:
         self.frames_compared = self.areas_compared = self.pictures_decoded = 0
         self.worst_mean = self.worst_cell = 0.0
@@ -95,9 +103,12 @@ class Proof:
         self._codec = codec
         self._facts = facts
         self._check_frame = check_frame
+        self._check_stop = check_stop
         self._runs: list[_Run] = []
         self._expected: dict[int, tuple[tuple[Box, ...], list[_Patch]]] = {}
         self._decoder: Any = None
+        self._in_run = False
+        self._digest = _new_digest()
         self._next_sample = -(2**62)
         self.source_sets: Sets = {}
 
@@ -113,19 +124,21 @@ class Proof:
     def see(self, packet: Packet[Any], encoder: Any) -> None:
         """A packet of the encoder: decode it and compare what comes out."""
         if self._decoder is None:
-            self._decoder = _decoder(self._codec, bytes(encoder.extradata or b""))
-            self._runs.append(_Run(copied=False))
+            self._decoder = decoder_of(self._codec, bytes(encoder.extradata or b""))
+        if not self._in_run:
+            self._begin_run(_Run(copied=False))
+            self._in_run = True
         self._note(bytes(packet), 0)
         for picture in self._decode(packet):
             self._compare(picture)
 
     def end_run(self) -> None:
         """The encoder is empty: every frame that was hidden has been seen."""
-        if self._decoder is None:
-            return
-        for picture in self._decode(None):
-            self._compare(picture)
-        self._decoder = None
+        if self._in_run:
+            for picture in self._decode(None):
+                self._compare(picture)
+            self._decoder.flush_buffers()
+        self._in_run = False
         if self._expected:
             raise VerificationError(
                 f"{self._path}: {len(self._expected)} encoded frames did not come out of a decoder again, "
@@ -135,13 +148,18 @@ class Proof:
     def copy(self, slices: list[bytes], first_picture: Callable[[], av.VideoFrame] | None = None) -> None:
         """A copied packet's slices; with the first of a run, what decodes it from the source."""
         if first_picture is not None:
-            self._runs.append(_Run(copied=True, first_picture=_digest_of(first_picture())))
+            self._begin_run(_Run(copied=True, first_picture=_digest_of(first_picture())))
         self._note(join_units(slices, start_codes=True), 0)
+
+    def _begin_run(self, run: _Run) -> None:
+        self._runs.append(run)
+        self._digest = _new_digest()
 
     def _note(self, content: bytes, length_bytes: int) -> None:
         run = self._runs[-1]
         run.packets += 1
-        _add(run.digest, picture_bytes(self._codec, content, length_bytes))
+        _add(self._digest, picture_bytes(self._codec, content, length_bytes))
+        run.digest = self._digest.digest()
 
     def _decode(self, packet: Packet[Any] | None) -> list[av.VideoFrame]:
         try:
@@ -219,6 +237,7 @@ class Proof:
                 reading = _Reading(self, stream)
                 self._next_sample = -(2**62)
                 for packet in container.demux(stream):
+                    self._check_stop()
                     time = (
                         packet.pts if packet.pts is not None else packet.dts
                     )  # AVI has decoding times alone
@@ -262,14 +281,14 @@ class _Reading:
             if not self._left:
                 raise VerificationError(f"{self._path}: holds more pictures than were written")
             self._run, self._packets = self._left.pop(), 0
-            self._digest = hashlib.blake2b(digest_size=16)
+            self._digest = _new_digest()
         run = self._run
         self._packets += 1
         _add(self._digest, picture_bytes(self._proof._codec, content, self._length_bytes))
         if first or (run.copied and self._may_sample(packet, units)):
             self._look(packet, run, first=first)
         if self._packets == run.packets:
-            if self._digest.digest() != run.digest.digest():
+            if self._digest.digest() != run.digest:
                 raise VerificationError(
                     f"{self._path}: {run.packets} pictures were read back from it with other bytes"
                 )
@@ -351,12 +370,17 @@ def _av1_pictures(content: bytes) -> list[bytes]:
     return units
 
 
+def _new_digest() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=16)
+
+
 def _add(digest: Any, content: bytes) -> None:
     digest.update(len(content).to_bytes(8, "little"))
     digest.update(content)
 
 
-def _decoder(codec: str, record: bytes) -> Any:
+def decoder_of(codec: str, record: bytes) -> Any:
+    """A decoder of its own, one thread, for packets that such a record describes."""
     av = load_av()
     names = [name for name in _DECODERS.get(codec, ()) if name in av.codecs_available]
     context: Any = av.CodecContext.create(names[0] if names else codec, "r")
@@ -371,7 +395,7 @@ def _digest_of(picture: av.VideoFrame) -> bytes:
     pixel_format = NATIVE.get(picture.format.name)
     if pixel_format is None:
         raise VerificationError(f"a picture came out as {picture.format.name}")
-    digest = hashlib.blake2b(digest_size=16)
+    digest = _new_digest()
     for plane in planes_of(picture, pixel_format):
         digest.update(np.ascontiguousarray(plane).data)
     return digest.digest()
