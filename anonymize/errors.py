@@ -7,6 +7,7 @@ AnonymizeError
 │   └── FrameExpiredError             planes asked for after the next `process` call: raised, nothing is read
 ├── MediaError (OSError)              a file that cannot be read or written whole: that input fails
 │   └── VerificationError             what was written is not what was meant: nothing of it is left
+├── SecondLookError (RuntimeError)    a face or plate was found in what was hidden: the written file is set aside
 ├── TrackError (ValueError)           a position log that cannot be read: nothing is written for its inputs
 ├── ModelError (RuntimeError)         a model is missing, altered or of an unknown layout: the engine does not start
 ├── DetectorError (RuntimeError)      the network failed or gave NaN: dropped as `detector_error`
@@ -47,6 +48,43 @@ class MediaError(AnonymizeError, OSError):
 
 class VerificationError(MediaError):
     """What was written, read back, is not what was meant; nothing of it is left."""
+
+
+class SecondLookError(AnonymizeError, RuntimeError):
+    """A second look at a hidden picture found a face or a plate; its file is set aside until a person has looked.
+
+    Attributes
+    ----------
+    label : str
+    xyxy : tuple of float
+        px of the stored picture.
+    confidence : float
+    frame : int
+        Counted from 0 in its file or topic.
+    pts_s : float
+        Time of that frame in the source's own clock, s; 0 for a picture.
+    topic : str
+        Of a robot log.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        xyxy: tuple[float, float, float, float],
+        confidence: float,
+        *,
+        frame: int = 0,
+        pts_s: float = 0.0,
+        topic: str = "",
+    ) -> None:
+        self.label, self.xyxy, self.confidence = label, xyxy, confidence
+        self.frame, self.pts_s, self.topic = frame, pts_s, topic
+        where = "x".join(f"{side:.0f}" for side in (xyxy[2] - xyxy[0], xyxy[3] - xyxy[1]))
+        of_topic = f" of {topic}" if topic else ""
+        super().__init__(
+            f"a second look found a {label} of {where} px at ({xyxy[0]:.0f}, {xyxy[1]:.0f}) that is not hidden, "
+            f"confidence {confidence:.2f}, frame {frame}{of_topic} at {pts_s:.3f} s; wanted none"
+        )
 
 
 class TrackError(AnonymizeError, ValueError):

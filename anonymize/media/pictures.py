@@ -103,10 +103,15 @@ def open_picture(path: Path | str, *, camera: str = "front") -> CapturedPicture:
     path = Path(path)
     try:
         content, identity = read_input(path)
-        picture = _open(content, camera)
+        picture = read_picture(content, camera=camera)
     except MediaError as error:
         raise MediaError(f"{path}: {error}") from error.__cause__
     return replace(picture, metadata=replace(picture.metadata, source=identity))
+
+
+def read_picture(content: bytes, *, camera: str = "front") -> CapturedPicture:
+    """The one picture in the bytes of a file; see `open_picture`. Messages name no file."""
+    return _open(content, camera)
 
 
 def write_picture(
@@ -170,6 +175,12 @@ def encode_picture(
     except Exception as error:
         raise MediaError(f"the picture cannot be written as {wanted}: {_reason(error)}") from error
     return stream.getvalue()
+
+
+def exif_block(metadata: PictureMetadata) -> bytes:
+    """A fresh EXIF block of orientation and times alone, from its "Exif" on; empty where there is neither."""
+    main, times = _exif_tags(metadata)
+    return _build_exif(main, times) if main or times else b""
 
 
 def upright(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
