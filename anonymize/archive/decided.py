@@ -16,7 +16,7 @@ from anonymize.errors import MediaError
 from anonymize.frames import Label, Origin
 from anonymize.track.object_track import LOOK_AHEAD_S
 from anonymize.track.persistent import count_persistent
-from anonymize.track.seen_frame import LinkedFrame, SeenFrame
+from anonymize.track.seen_frame import Boxes, LinkedFrame, SeenFrame
 from anonymize.track.two_sided import link
 
 SAME_OVERLAP: Final = (
@@ -76,11 +76,12 @@ def corrected(linked: LinkedFrame, corrections: Corrections) -> LinkedFrame:
     added = [(n, box) for n, box in enumerate(corrections.added) if box.from_s <= now <= box.until_s]
     if kept.all() and not added:
         return linked
+    places = np.array([box.xyxy for _, box in added], np.float32)
     labels = [CLASS_IDS[Label(box.label)] for _, box in added]
     numbers = [_ADDED_TRACKS - n for n, _ in added]
     return replace(
         linked,
-        boxes=np.concatenate([linked.boxes[kept], _boxes([box.xyxy for _, box in added])]),
+        boxes=np.concatenate([linked.boxes[kept], places.reshape(-1, 4)]),
         class_ids=np.concatenate([linked.class_ids[kept], np.array(labels, np.int32)]),
         track_ids=np.concatenate([linked.track_ids[kept], np.array(numbers, np.int64)]),
         scores=np.concatenate([linked.scores[kept], np.ones(len(added), np.float32)]),
@@ -90,13 +91,7 @@ def corrected(linked: LinkedFrame, corrections: Corrections) -> LinkedFrame:
     )
 
 
-def _boxes(
-    rows: list[tuple[float, float, float, float]],
-) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    return np.array(rows, np.float32).reshape(-1, 4)
-
-
-def _overlap(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _overlap(boxes: Boxes, box: Boxes) -> Boxes:
     """Intersection over union of each of `boxes` (N, 4) with `box` (4,)."""
     sides = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
     both = np.clip(sides, 0, None).prod(axis=1)
@@ -105,48 +100,42 @@ def _overlap(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:  # type: ignore[
 
 
 class Decided:
-    """Answers by number of frame, of a stream: memory holds the frames with boxes from the last one hidden on.
+    """Answers by number of frame, of a stream; memory holds one frame, and a byte for each that was asked about.
 
     Parameters
     ----------
     path : Path
         Of the source, for messages.
     begin : callable
-        The film's frames from the first on; called again where a number is asked for that has gone by.
+        The film's frames from the first on: once for both questions, which are asked one after the other, and again
+        where a number is asked for that has gone by.
     """
 
     def __init__(self, path: Path, begin: Callable[[], Iterator[LinkedFrame]]) -> None:
         self._path, self._begin = path, begin
-        self._restart()
-
-    def _restart(self) -> None:
-        self._stream = self._begin()
-        self._held: dict[int, LinkedFrame] = {}
-        self._read = 0
-        self._from = 0
+        self._marks = bytearray()
+        self._to_mark = begin()
+        self._stream, self._next = begin(), 0
 
     def has_boxes(self, number: int) -> bool:
         """Whether anything is hidden in a frame."""
-        return self._at(number) is not None
+        while len(self._marks) <= number:
+            linked = self._following(self._to_mark, len(self._marks))
+            self._marks.append(linked.reason is not None or len(linked.boxes) > 0)
+        return bool(self._marks[number])
 
-    def take(self, number: int) -> LinkedFrame | None:
-        """The boxes of a frame, None where it has none; those of the frames before it are let go."""
-        linked = self._at(number)
-        for old in [held for held in self._held if held < number]:
-            del self._held[old]
-        self._from = number
+    def take(self, number: int) -> LinkedFrame:
+        """What is to be hidden in a frame; best asked in rising order."""
+        if number < self._next:
+            self._stream, self._next = self._begin(), 0
+        while True:
+            linked = self._following(self._stream, self._next)
+            self._next += 1
+            if self._next > number:
+                return linked
+
+    def _following(self, stream: Iterator[LinkedFrame], number: int) -> LinkedFrame:
+        linked = next(stream, None)
+        if linked is None:
+            raise MediaError(f"{self._path}: frame {number} came; wanted no more than were searched before")
         return linked
-
-    def _at(self, number: int) -> LinkedFrame | None:
-        if number < self._from:
-            self._restart()
-        while self._read <= number:
-            linked = next(self._stream, None)
-            if linked is None:
-                raise MediaError(
-                    f"{self._path}: frame {number} came; wanted the {self._read} searched before, and no more"
-                )
-            if len(linked.boxes) or linked.reason is not None:
-                self._held[self._read] = linked
-            self._read += 1
-        return self._held.get(number)

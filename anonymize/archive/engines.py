@@ -1,10 +1,10 @@
-"""One engine and one second look a worker, kept from file to file: making one reads and optimises the network."""
+"""One engine and one second look for pictures a worker, kept from file to file: making one optimises the network."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from anonymize.archive.second_look import SecondLook
+from anonymize.archive.second_look import PICTURE_MARGIN, SecondLook
 from anonymize.archive.work import Tools
 from anonymize.pipeline import Engine
 from anonymize.settings import Area, Settings
@@ -38,7 +38,7 @@ def equipment_for(tools: Tools, settings: Settings) -> Equipment:
     global _last
     if _last is None or not _last.fits(settings, tools):
         engine = Engine(tools.model, settings, threads=tools.threads)
-        _last = Equipment(settings, tools, engine, SecondLook(tools, settings))
+        _last = Equipment(settings, tools, engine, SecondLook(tools, settings, margin=PICTURE_MARGIN))
     _last.second_look.release(tools.corrections.released)
     return _last
 
@@ -52,6 +52,12 @@ def corrected(settings: Settings, tools: Tools) -> Settings:
     added = tuple(_grown(box.xyxy, settings.styles.growth) for box in corrections.added)
     released = tuple(_grown(hit.xyxy, RELEASED_SHARE) for hit in corrections.released)
     return replace(settings, hide_always=(*settings.hide_always, *added), never=(*settings.never, *released))
+
+
+def corrected_everywhere(settings: Settings, tools: Tools) -> Settings:
+    """The settings with every box that a person added hidden at any time: it only ever adds."""
+    added = tuple(_grown(box.xyxy, settings.styles.growth) for box in tools.corrections.added)
+    return replace(settings, hide_always=(*settings.hide_always, *added))
 
 
 def _grown(area: Area, factor: float) -> Area:

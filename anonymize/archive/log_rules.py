@@ -13,7 +13,7 @@ from anonymize.media.log_records import Channel
 # Told by name and encoding. None of them holds a place, a motion, a picture, a distance or a text of somebody's own.
 PASSING: Final = frozenset(
     {
-        "builtin_interfaces/Duration", "builtin_interfaces/Time", "rosgraph_msgs/Clock", "sensor_msgs/BatteryState",
+        "builtin_interfaces/Duration", "builtin_interfaces/Time", "rosgraph_msgs/Clock",
         "sensor_msgs/CameraInfo", "sensor_msgs/Illuminance", "sensor_msgs/RelativeHumidity", "sensor_msgs/Temperature",
         "sensor_msgs/TimeReference", "std_msgs/Bool", "std_msgs/Empty", "std_msgs/Header",
         "foxglove.CameraCalibration", "foxglove_msgs/CameraCalibration",
@@ -75,7 +75,7 @@ def judge(channel: Channel, keep_channels: tuple[str, ...]) -> Verdict:
         return Verdict("hide", codec=codec, is_raw=name in RAW)
     if name in PASSING and known:
         return Verdict("pass")
-    if _PICTURE.search(name.split("/")[-1]):
+    if _PICTURE.search(name):
         return Verdict("drop", NO_KNOWN_PICTURE)
     if channel.topic in keep_channels:
         return Verdict("pass", "asked for")

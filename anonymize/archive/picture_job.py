@@ -10,7 +10,7 @@ from anonymize.archive.engines import corrected, equipment_for
 from anonymize.archive.picture_bytes import WrittenPicture, verify, write_hidden
 from anonymize.archive.work import FileResult, Moment, Tools
 from anonymize.errors import MediaError
-from anonymize.frames import Dropped, ReleasedFrame
+from anonymize.frames import Dropped, Origin, ReleasedFrame
 from anonymize.media.output import check_target, write_whole
 from anonymize.media.pictures import CapturedPicture, read_picture
 from anonymize.media.sniff import read_input
@@ -64,7 +64,8 @@ def _result(
 ) -> FileResult:
     labels = Counter(box.label.value for box in frame.boxes)
     bins = Counter(min(int(10 * box.confidence), 9) for box in frame.boxes)
-    least_certain = sorted(frame.boxes, key=lambda box: box.confidence)[:MOMENTS]
+    found = [box for box in frame.boxes if box.origin is not Origin.STATIC]
+    least_certain = sorted(found, key=lambda box: box.confidence)[:MOMENTS]
     removed = [note.removeprefix("dropped: ") for note in picture.notes if note.startswith("dropped: ")]
     notes = [note for note in picture.notes if not note.startswith("dropped: ")]
     return FileResult(

@@ -23,9 +23,11 @@ from anonymize.frames import Box, CapturedFrame, Origin, Plane
 from anonymize.settings import Settings
 
 HIDDEN_SHARE: Final = 0.5  # of a found box: with as much of it hidden, it was found the first time
-# Above the model's own threshold, from `scope_px` on: bench/archive_pictures.py --second-look 300 on data/train sets 12
-# files aside, 2 of them for a marked object; without the margin 52 and 6, and at any size 81 and 11.
-MARGIN: Final = 0.10
+# Above the model's own threshold, from `scope_px` on. bench/archive_pictures.py --second-look 300 on data/train:
+# 0.10 sets 12 files aside (2 for a marked object), 0.20 sets 1; without it 52 (6), and at any size 81 (11).
+# Where many frames of one file are looked at, the larger one: a file is set aside for its least lucky frame.
+PICTURE_MARGIN: Final = 0.10
+SAMPLE_MARGIN: Final = 0.20
 LARGER: Final = 1.25  # times the scale of the first look, where the picture has the pixels for it
 SMALLER: Final = 0.75  # where it has not: pictures are never enlarged
 MAX_DETECTORS: Final = 4  # one a scale: pictures of few sizes come in one archive
@@ -40,9 +42,14 @@ class SecondLook:
         The network, and the hits that a person called false.
     settings : Settings or None
         Of the first look; None takes those of videos.
+    margin : float
+        Of confidence, above the model's own threshold.
     """
 
-    def __init__(self, tools: Tools, settings: Settings | None = None) -> None:
+    def __init__(
+        self, tools: Tools, settings: Settings | None = None, *, margin: float = SAMPLE_MARGIN
+    ) -> None:
+        self._margin = margin
         self._settings = settings or tools.settings.video
         self._model, self._threads = tools.model, tools.threads
         self._released: tuple[FalseHit, ...] = tools.corrections.released
@@ -116,7 +123,7 @@ class SecondLook:
         threshold = detector.thresholds[CLASS_LABELS[found.class_ids[row]]]
         x1, y1, x2, y2 = found.boxes[row]
         in_scope = min(x2 - x1, y2 - y1) >= self._settings.scope_px
-        return bool(in_scope and found.scores[row] >= threshold + MARGIN)
+        return bool(in_scope and found.scores[row] >= threshold + self._margin)
 
     def _is_released(self, box: Box, at_s: float) -> bool:
         """Whether a person called this a false hit, or the settings leave such a place out."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import struct
@@ -19,7 +20,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 import numpy as np
 
@@ -28,6 +29,9 @@ from anonymize.errors import MediaError
 from anonymize.frames import Reason
 from anonymize.media.output import new_file
 from anonymize.track.seen_frame import SeenFrame
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 MAGIC: Final = b"anonymize spool 1\n"
 _LENGTH: Final = struct.Struct("<I")
@@ -190,12 +194,13 @@ class SpoolReader:
         return tail
 
     def __iter__(self) -> Iterator[SeenFrame]:
-        """All frames, numbered from 0; may be begun again, one iteration at a time."""
-        self._stream.seek(self._frames_at)
+        """All frames, numbered from 0; every iteration reads for itself."""
+        stream = io.BufferedReader(_ReadFrom(self._stream.fileno(), self._frames_at), _BUFFER_BYTES)
         base = self.header.time_base
         for number in range(self.frames):
-            mark, reason, count, pts, *shift = _FRAME.unpack(self._stream.read(_FRAME.size))
-            body = self._stream.read(_BOX_BYTES * count)
+            head = stream.read(_FRAME.size).ljust(_FRAME.size, b"\0")
+            mark, reason, count, pts, *shift = _FRAME.unpack(head)
+            body = stream.read(_BOX_BYTES * count)
             if mark != _FRAME_MARK or len(body) != _BOX_BYTES * count:
                 raise MediaError(f"{self.path}: was altered while it was read; wanted the look repeated")
             yield SeenFrame(
@@ -220,6 +225,23 @@ class SpoolReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _ReadFrom(io.RawIOBase):
+    """A file read from a place on, without moving the place of others that read it."""
+
+    def __init__(self, descriptor: int, at: int) -> None:
+        self._descriptor, self._at = descriptor, at
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Bytes read; 0 at the end."""
+        count = os.preadv(self._descriptor, [buffer], self._at)
+        self._at += count
+        return count
 
 
 def last_of(frames: Iterable[SeenFrame], span_s: float) -> list[SeenFrame]:

@@ -24,7 +24,6 @@ class Tally:
     origins: Counter[str] = field(default_factory=Counter)
     confidence: list[int] = field(default_factory=lambda: [0] * 10)
     hidden_whole: Counter[str] = field(default_factory=Counter)
-    dropped: Counter[str] = field(default_factory=Counter)
     last_number: int = -1
     _seen_in: dict[int, int] = field(default_factory=dict)
     _slices: dict[int, dict[int, Moment]] = field(default_factory=dict)
@@ -61,22 +60,20 @@ class Tally:
         part[box.track] = Moment(pts_s, number, box.label.value, box.xyxy, box.confidence, box.origin.value)
 
     def certainty(self) -> tuple[Moment, ...]:
-        """The least certain moments, one of each part of the film and of each object while they last."""
-        left = [
-            (moment.confidence, part, track, moment)
-            for part, held in self._slices.items()
-            for track, moment in held.items()
+        """The least certain moments: of each part of the film and each object one, then others."""
+        kept = [
+            (moment, part, track) for part, held in self._slices.items() for track, moment in held.items()
         ]
-        left.sort(key=lambda row: row[:3])
-        chosen: list[Moment] = []
-        for most in (1, _A_SLICE):  # first the least certain one of each part, then more
-            parts: Counter[int] = Counter()
-            tracks: set[int] = set()
-            for _, part, track, moment in left:
-                taken = moment in chosen
-                if taken or (parts[part] < most and track not in tracks and len(chosen) < MOMENTS):
-                    parts[part] += 1
-                    tracks.add(track)
-                    if not taken:
-                        chosen.append(moment)
-        return tuple(sorted(chosen, key=lambda moment: moment.confidence))
+        kept.sort(key=lambda row: (row[0].confidence, row[0].frame))
+        spread: list[Moment] = []
+        rest: list[Moment] = []
+        parts: set[int] = set()
+        tracks: set[int] = set()
+        for moment, part, track in kept:
+            if part in parts or track in tracks:
+                rest.append(moment)
+                continue
+            spread.append(moment)
+            parts.add(part)
+            tracks.add(track)
+        return tuple(sorted((spread + rest)[:MOMENTS], key=lambda moment: moment.confidence))

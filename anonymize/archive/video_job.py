@@ -5,9 +5,6 @@ from __future__ import annotations
 import hashlib
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
-
-import numpy as np
 
 from anonymize.archive.decided import Decided, corrected, fits, linked_frames
 from anonymize.archive.spool import SpoolHeader, SpoolReader, new_spool
@@ -20,8 +17,6 @@ from anonymize.frames import CapturedFrame, Dropped, Reason, ReleasedFrame
 from anonymize.media.video import VideoReader, open_video
 from anonymize.pipeline import Engine
 from anonymize.track.seen_frame import SeenFrame
-
-_NOTHING: Final = BoxTable()
 
 
 def look(source: Path, spool: Path, tools: Tools) -> None:
@@ -61,28 +56,15 @@ def _seen(engine: Engine, captured: CapturedFrame, number: int, source: Path) ->
     """What a look gives, or the reason for which the frame will be hidden as a whole."""
     time_s = float(captured.pts * captured.time_base)
     try:
-        found = engine.look(captured)
+        return SeenFrame.of(number, time_s, engine.look(captured))
     except DetectorBlindError:
         raise
-    except (TooManyError, DetectorError) as fault:
-        reason = Reason.TOO_MANY if isinstance(fault, TooManyError) else Reason.DETECTOR_ERROR
-        nothing = np.zeros(0, np.float32)
-        return SeenFrame(
-            number, time_s, nothing.reshape(0, 4), nothing.astype(np.int32), nothing, nothing.astype(bool),
-            reason=reason,
-        )  # fmt: skip
+    except TooManyError:
+        return SeenFrame.unseen(number, time_s, Reason.TOO_MANY)
+    except DetectorError:
+        return SeenFrame.unseen(number, time_s, Reason.DETECTOR_ERROR)
     except FrameError as fault:  # interlaced
         raise MediaError(f"{source}: frame {number}: {fault}") from fault
-    boxes, count = found.boxes, found.boxes.count
-    return SeenFrame(
-        number,
-        time_s,
-        boxes.boxes[:count],
-        boxes.class_ids[:count],
-        boxes.scores[:count],
-        boxes.strong[:count],
-        found.shift_px,
-    )
 
 
 class _Progress:
@@ -180,14 +162,12 @@ class _Hiding:
         linked = self._decided.take(number)
         if number <= self.tally.last_number:  # begun anew
             self.tally = Tally(self._frames)
-        boxes: BoxTable | Reason = _NOTHING
-        if linked is not None:
-            if linked.time_s != float(captured.pts * captured.time_base):
-                raise MediaError(
-                    f"{self._source}: frame {number} is at {float(captured.pts * captured.time_base)} s; wanted "
-                    f"{linked.time_s} s, where it was looked at"
-                )
-            boxes = linked.reason or linked.fill(self._table)
+        at_s = float(captured.pts * captured.time_base)
+        if linked.time_s != at_s:
+            raise MediaError(
+                f"{self._source}: frame {number} is at {at_s} s; wanted {linked.time_s} s, where it was looked at"
+            )
+        boxes = linked.reason or linked.fill(self._table)
         (outcome,) = self._engine.hide(captured, boxes)
         if isinstance(outcome, ReleasedFrame):
             self.tally.count(outcome, number)

@@ -115,7 +115,7 @@ def rewrite_video(
         scan = None
         fall_back = _refusal(reader, target, settings)
         if not fall_back:
-            scan = reader.scan(RULES[facts.codec])
+            scan = reader.scan(RULES[facts.codec], check_stop)
             fall_back = scan.fall_back
             if frames is not None and not fall_back and scan.frames != frames:
                 raise MediaError(f"{source}: holds {scan.frames} frames; wanted the {frames} searched before")
@@ -204,7 +204,7 @@ def _refusal(reader: GroupReader, target: Path, settings: ArchiveSettings) -> st
 def _rewrite_groups(job: _Job, reader: GroupReader, scan: GroupScan, marked: list[bool]) -> RewriteFacts:
     """Marked groups encoded anew, the others copied."""
     facts = reader.facts
-    proof = Proof(job.target, facts.codec, facts, check_frame=job.check_frame)
+    proof = Proof(job.target, facts.codec, facts, check_frame=job.check_frame, check_stop=job.check_stop)
     reader.begin_groups(scan)
     with GroupWriter(job.target, reader, scan, proof, **job.writing()) as writer:
         for group, holds_boxes in zip(scan.groups, marked, strict=True):
@@ -226,7 +226,7 @@ def _rewrite_whole(job: _Job, fall_back: str, frames: int | None, groups: int) -
         facts = reader.facts
         muxer = MUXERS.get(job.target.suffix.lower(), facts.container)
         codec = choose_encoder(job.settings.encoder, facts, muxer)
-        proof = Proof(job.target, codec, facts, check_frame=job.check_frame)
+        proof = Proof(job.target, codec, facts, check_frame=job.check_frame, check_stop=job.check_stop)
         with VideoWriter(job.target, reader, encoder=codec, proof=proof, **job.writing()) as writer:
             for number, captured in enumerate(reader):
                 writer.write(job.hidden(captured, number))

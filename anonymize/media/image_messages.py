@@ -123,12 +123,15 @@ class _RosCodec:
     generation: int
 
     def _parse(self, data: bytes) -> Any:
+        from rosbags.serde import SerdeError
+
         store = _store(self.generation)
         read = store.deserialize_cdr if self.generation == 2 else store.deserialize_ros1
         try:
             return read(data, self._type)
-        # rosbags checks by assertions and lets struct and numpy say the rest
+        # rosbags checks by assertions, too, and lets struct and numpy say the rest
         except (
+            SerdeError,
             AssertionError,
             ArithmeticError,
             LookupError,

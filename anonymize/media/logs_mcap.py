@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -55,7 +56,16 @@ class McapReader:
         except MediaError:
             raise
         # mcap's own errors, and what its parsers and decompressors raise on damaged bytes
-        except (McapError, ValueError, EOFError, RuntimeError, KeyError, MemoryError, OSError) as fault:
+        except (
+            McapError,
+            struct.error,
+            ValueError,
+            EOFError,
+            RuntimeError,
+            KeyError,
+            MemoryError,
+            OSError,
+        ) as fault:
             raise MediaError(f"is truncated or damaged: {type(fault).__name__}") from None
 
     def _records(self) -> Iterator[Record]:
@@ -121,7 +131,7 @@ def _channel(record: Any, schemas: dict[int, Any]) -> Channel:
         name, encoding, text = schema.name, schema.encoding, schema.data
     return Channel(
         record.id, record.topic, short_type(name), encoding, record.message_encoding, text,
-        (name, record.metadata),
+        (record.schema_id, name, record.metadata),
     )  # fmt: skip
 
 
@@ -134,7 +144,7 @@ class McapWriter:
         kinds = {"zstd": CompressionType.ZSTD, "lz4": CompressionType.LZ4}
         self._chunked = source.chunked
         self._stream = path.open("wb")
-        self._schemas: dict[tuple[str, str, bytes], int] = {}
+        self._schemas: dict[int, int] = {0: 0}  # by the source's numbers; 0 is none
         self._channels: dict[int, int] = {}
         self._writer = Writer(
             self._stream,
@@ -167,14 +177,13 @@ class McapWriter:
             self._writer.flush()  # type: ignore[no-untyped-call]
 
     def _add_channel(self, channel: Channel) -> None:
-        name, metadata = channel.native
-        schema = (name, channel.schema_encoding, channel.schema)
-        if not any(schema):
-            number = 0
-        elif (number := self._schemas.get(schema, 0)) == 0:
-            number = self._schemas[schema] = self._writer.register_schema(*schema)
+        number, name, metadata = channel.native
+        if number not in self._schemas:
+            self._schemas[number] = self._writer.register_schema(
+                name, channel.schema_encoding, channel.schema
+            )
         self._channels[channel.number] = self._writer.register_channel(
-            channel.topic, channel.message_encoding, number, dict(metadata)
+            channel.topic, channel.message_encoding, self._schemas[number], dict(metadata)
         )
 
     def close(self) -> None:

@@ -95,7 +95,8 @@ class SqliteReader:
         self._done = 0
         try:
             texts = {row["topic_type"]: row for row in self.table("message_definitions")}
-            for topic in self.table("topics"):
+            topics = self.table("topics")
+            for topic in topics:
                 text = texts.get(topic["type"], {})
                 yield Channel(
                     topic["id"], topic["name"], short_type(topic["type"]), text.get("encoding", "ros2msg"),
@@ -104,8 +105,11 @@ class SqliteReader:
             rows = self._base.execute(
                 "SELECT id, topic_id, timestamp, data FROM messages ORDER BY timestamp, id"
             )
+            known = {topic["id"] for topic in topics}
             for number, topic_id, time_ns, data in rows:
                 self._done += 1
+                if topic_id not in known:
+                    raise MediaError(f"has a message of topic {topic_id}, which it does not describe")
                 yield LogMessage(topic_id, time_ns, time_ns, number, bytes(data))
         except (sqlite3.Error, TypeError, AttributeError, ValueError) as fault:
             raise MediaError(f"is truncated or damaged: {type(fault).__name__}") from None
@@ -133,7 +137,10 @@ class SqliteWriter:
 
     def _insert(self, table: str, row: dict[str, Any]) -> None:
         places = ", ".join("?" * len(row))
-        self._base.execute(f"INSERT INTO {table}({', '.join(row)}) VALUES({places})", tuple(row.values()))
+        try:
+            self._base.execute(f"INSERT INTO {table}({', '.join(row)}) VALUES({places})", tuple(row.values()))
+        except sqlite3.Error as fault:
+            raise MediaError(f"cannot be written: {fault}") from None
 
     def add(self, record: Record) -> None:
         """See `LogWriter`."""

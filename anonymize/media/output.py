@@ -150,7 +150,7 @@ def new_file(
         if isinstance(error, OSError) and not isinstance(error, MediaError):
             raise _cannot_write(target, error) from error
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def write_whole(
@@ -215,7 +215,7 @@ def _give_name(temporary: Path, target: Path, *, overwrite: bool, source: FileId
         os.unlink(temporary)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the new name last through a power cut, where the file system can."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

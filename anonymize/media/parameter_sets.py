@@ -56,6 +56,8 @@ class PictureShape:
         Side of the blocks that pictures are made of: what a size is rounded up to.
     progressive : bool
         Fields cannot be coded.
+    says_delay : bool
+        It says how far pictures may be reordered; a decoder that must guess learns it from the pictures before.
     """
 
     chroma_format: int
@@ -64,6 +66,7 @@ class PictureShape:
     crop_px: tuple[int, int, int, int]
     block_px: int
     progressive: bool
+    says_delay: bool
 
     @property
     def crops_beyond_alignment(self) -> bool:
@@ -124,9 +127,47 @@ def _shape_h264(unit: bytes) -> PictureShape:
     rows *= 1 if progressive else 2
     crop = [bits.golomb() for _ in range(4)] if bits.take(1) else [0] * 4
     left, right, top, bottom = crop
-    return PictureShape(
-        chroma, luma_bits, chroma_bits, (left * columns, right * columns, top * rows, bottom * rows), 16, progressive
-    )  # fmt: skip
+    crop_px = left * columns, right * columns, top * rows, bottom * rows
+    return PictureShape(chroma, luma_bits, chroma_bits, crop_px, 16, progressive, _says_delay(bits))
+
+
+def _says_delay(bits: _Bits) -> bool:
+    """H.264 E.1.1: whether the usability information ends with restrictions of the bitstream."""
+    if not bits.take(1):
+        return False
+    if bits.take(1) and bits.take(8) == 255:  # shape of a pixel
+        bits.take(32)
+    if bits.take(1):  # overscan
+        bits.take(1)
+    if bits.take(1):  # range; primaries, transfer, matrix
+        bits.take(4)
+        if bits.take(1):
+            bits.take(24)
+    if bits.take(1):  # site of chroma
+        bits.golomb()
+        bits.golomb()
+    if bits.take(1):  # clock
+        bits.take(65)
+    rates = 0
+    for _ in range(2):
+        if bits.take(1):
+            _pass_rates(bits)
+            rates += 1
+    if rates:
+        bits.take(1)
+    bits.take(1)
+    return bool(bits.take(1))
+
+
+def _pass_rates(bits: _Bits) -> None:
+    """H.264 E.1.2."""
+    count = bits.golomb() + 1
+    bits.take(8)
+    for _ in range(count):
+        bits.golomb()
+        bits.golomb()
+        bits.take(1)
+    bits.take(20)
 
 
 def _pass_scaling_lists(bits: _Bits, count: int) -> None:
@@ -184,7 +225,7 @@ def _shape_hevc(unit: bytes) -> PictureShape:
             bits.golomb()
     block = 8 << bits.golomb()  # log2_min_luma_coding_block_size_minus3
     crop = left * columns, right * columns, top * rows, bottom * rows
-    return PictureShape(chroma, luma_bits, chroma_bits, crop, block, True)
+    return PictureShape(chroma, luma_bits, chroma_bits, crop, block, True, True)
 
 
 # -- the records of MP4 and Matroska ----------------------------------------------------------------------------

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 from anonymize.errors import MediaError
 from anonymize.media.nal import H264, begins_anew, join_units, slices_of, split_units
 from anonymize.media.parameter_sets import Sets, free_id, in_order, make_record, set_key
-from anonymize.media.video_av import load_av
-from anonymize.media.video_encoders import group_encoder
+from anonymize.media.video_av import foreign_errors, load_av
+from anonymize.media.video_encoders import add_video_stream, group_encoder
 from anonymize.media.video_facts import cut_duration
 from anonymize.media.video_groups import Group, GroupReader, GroupScan
-from anonymize.media.video_proof import Proof
+from anonymize.media.video_proof import Proof, decoder_of
 from anonymize.media.video_write import VideoWriter
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class GroupWriter(VideoWriter):
         self._set_id = set_id
         self._framed_duration = 0
         self._run_is_copied = False
+        self._alone: Any = None
 
     # -- the stream ---------------------------------------------------------------------------------------------
 
@@ -74,18 +75,22 @@ class GroupWriter(VideoWriter):
         self._codec: Any = self._new_encoder()
         units = split_units(bytes(self._codec.extradata or b""), 0)
         self._our_sets = {set_key(unit, self._rules): unit for unit in units if self._is_set(unit)}
+        if not self._sets_inside and self._our_sets.keys() & self._scan.sets.keys():
+            raise MediaError(f"{self.path}: the encoder's parameter sets have the ids of the source's")
         self._written_proof.source_sets = self._scan.sets
-        self._stream = self._output.add_stream_from_template(self.reader.stream, opaque=True)
+        # Described by facts alone, as where all is encoded: a stream made from the source's would take along
+        # whatever lies beside its description (side data of the container).
+        self._stream = add_video_stream(
+            self._output, self.encoder, self.reader.facts, self._quality, reorders=False
+        )
         in_head: Sets = self._scan.sets if self._sets_inside else {**self._scan.sets, **self._our_sets}
-        codec = self._stream.codec_context
+        codec: Any = self._stream.codec_context
         if self._start_codes:
             codec.extradata = join_units(in_order(in_head), start_codes=True)
         else:
             codec.extradata = make_record(in_order(in_head), self._rules)
         if self._rules is not H264 and self._muxer in ("mp4", "mov"):
             codec.codec_tag = "hev1"
-        if self.reader.facts.display_matrix is not None:
-            self._stream.set_display_matrix(self.reader.facts.display_matrix)
 
     def _new_encoder(self) -> Any:
         return group_encoder(self.encoder, self.reader.facts, self._quality, self._set_id)
@@ -115,11 +120,12 @@ class GroupWriter(VideoWriter):
 
     def _decode_alone(self, packet: Packet[Any]) -> av.VideoFrame:
         """The source's own picture of a packet that needs no other."""
-        codec: Any = load_av().CodecContext.create(self._rules.codec, "r")
-        codec.thread_count = 1
-        if record := bytes(self.reader.stream.codec_context.extradata or b""):
-            codec.extradata = record
-        pictures = [*codec.decode(packet), *codec.decode(None)]
+        if self._alone is None:
+            record = bytes(self.reader.stream.codec_context.extradata or b"")
+            self._alone = decoder_of(self._rules.codec, record)
+        with foreign_errors(self.reader.path, f"the picture at {packet.pts} cannot be decoded"):
+            pictures = [*self._alone.decode(packet), *self._alone.decode(None)]
+        self._alone.flush_buffers()
         if len(pictures) != 1 or pictures[0].is_corrupt:
             raise MediaError(
                 f"{self.reader.path}: {len(pictures)} pictures came of a packet; wanted one, whole"

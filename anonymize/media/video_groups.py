@@ -10,8 +10,9 @@ from __future__ import annotations
 import heapq
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,8 +52,10 @@ class GroupScan:
         Every parameter set of the file.
     length_bytes : int
         Of the length before each unit; 0 for start codes.
-    delay : int or None
-        Pictures by which decoding runs ahead of showing, where the file has no decoding times that can be kept.
+    delay : int
+        Pictures by which decoding runs ahead of showing.
+    keeps_times : bool
+        The file has decoding times that can be kept.
     first_pts, step : int
         Time of the first frame and the shortest time between two.
     fall_back : str
@@ -63,7 +66,8 @@ class GroupScan:
     groups: list[Group] = field(default_factory=list)
     sets: dict[SetKey, bytes] = field(default_factory=dict)
     length_bytes: int = 0
-    delay: int | None = None
+    delay: int = 0
+    keeps_times: bool = True
     first_pts: int = 0
     step: int = 1
     fall_back: str = ""
@@ -75,10 +79,10 @@ class GroupScan:
 
 
 class _Scanner:
-    """Told of every packet in file order."""
+    """Told of every packet in file order, until one says that groups cannot be copied: `scan.fall_back` then."""
 
     def __init__(self, scan: GroupScan) -> None:
-        self._scan = scan
+        self.scan = scan
         self._rules = scan.rules
         self._times = array("q")
         self._newest_pts: int | None = None
@@ -88,19 +92,47 @@ class _Scanner:
         self._delay = 0
         self._decode_times_kept = True
 
-    def take(self, packet: Packet[VideoStream]) -> None:
+    def begin(self, record: bytes) -> bool:
+        """False: groups cannot be copied."""
+        return self._try(partial(self._take_record, record))
+
+    def take(self, packet: Packet[VideoStream]) -> bool:
+        """False: groups cannot be copied."""
+        return self._try(partial(self._take_packet, packet))
+
+    def end(self) -> bool:
+        """False: groups cannot be copied."""
+        return self._try(self._end)
+
+    def _try(self, step: Callable[[], None]) -> bool:
+        if not self.scan.fall_back:
+            try:
+                step()
+            except MediaError as reason:
+                self.scan.fall_back = str(reason)
+        return not self.scan.fall_back
+
+    def _take_record(self, record: bytes) -> None:
+        units, self.scan.length_bytes = read_record(record, self._rules)
+        for unit in units:
+            if self._rules.type_of(unit) in self._rules.sets:
+                add_set(self.scan, unit)
+
+    def _take_packet(self, packet: Packet[VideoStream]) -> None:
         if packet.is_discard:
             raise MediaError("an edit list cuts frames away")
         if packet.is_corrupt:
             raise MediaError("a packet is damaged")
+        if packet.has_sidedata("new_extradata"):
+            raise MediaError("its parameter sets change")
         if packet.pts is None:
             raise MediaError("the container has no times of showing")
-        units = split_units(bytes(packet), self._scan.length_bytes)
+        units = split_units(bytes(packet), self.scan.length_bytes)
         for unit in units:
             self._take_unit(unit)
         if begins_anew(slices_of(units, self._rules), self._rules) and packet.is_keyframe:
-            self.close()
-        elif not self._times and not self._scan.groups:
+            self._close()
+        elif not self._times and not self.scan.groups:
             raise MediaError("the film does not begin with a closed group")
         self._times.append(packet.pts)
         self._note_decode_time(packet.dts, packet.pts)
@@ -112,14 +144,14 @@ class _Scanner:
         if kind in self._rules.sei and sei_types(unit, self._rules) & _COLOUR_SEI:
             raise MediaError("its colours are described beside the pictures (SEI)")
         if kind in self._rules.sets:
-            add_set(self._scan, unit)
+            add_set(self.scan, unit)
 
     def _note_decode_time(self, dts: int | None, pts: int) -> None:
         rises = dts is not None and (self._newest_dts is None or dts > self._newest_dts)
         self._decode_times_kept &= rises and dts is not None and dts <= pts
         self._newest_dts = dts
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """The group at hand is complete."""
         if not self._times:
             return
@@ -136,20 +168,20 @@ class _Scanner:
             for earlier, later in zip([*before, *ordered], [*before, *ordered][1:], strict=False)
         ]
         self._step = min([*gaps, *([self._step] if self._step else [])], default=None)
-        if not self._scan.groups:
-            self._scan.first_pts = ordered[0]
-        self._scan.groups.append(Group(len(ordered), self._frames, ordered[-1]))
+        if not self.scan.groups:
+            self.scan.first_pts = ordered[0]
+        self.scan.groups.append(Group(len(ordered), self._frames, ordered[-1]))
         self._frames += len(ordered)
         self._newest_pts = ordered[-1]
         self._times = array("q")
 
-    def end(self) -> None:
-        self.close()
-        if not self._scan.groups:
+    def _end(self) -> None:
+        self._close()
+        if not self.scan.groups:
             raise MediaError("the film holds no picture")
-        self._scan.step = self._step or 1
-        self._scan.delay = None if self._decode_times_kept else self._delay
-        _check_sets(self._scan)
+        self.scan.step = self._step or 1
+        self.scan.delay, self.scan.keeps_times = self._delay, self._decode_times_kept
+        _check_sets(self.scan)
 
 
 def add_set(scan: GroupScan, unit: bytes) -> None:
@@ -182,30 +214,25 @@ def _check_sets(scan: GroupScan) -> None:
             )
         if not shape.progressive:
             raise MediaError("its pictures may be coded as fields")
+        if scan.delay and not shape.says_delay:
+            raise MediaError("its pictures are reordered, and it does not say how far")
 
 
 class GroupReader(VideoReader):
     """A source by closed groups: `scan`, then `begin_groups`, then each group once, in order, in one of two ways."""
 
-    def scan(self, rules: NalRules) -> GroupScan:
-        """What the packets are; reads the file once and decodes nothing."""
-        scan = GroupScan(rules)
-        try:
-            with foreign_errors(self.path, "cannot be read"), self.open_beside() as container:
-                stream = main_video_stream(container, self.path)
-                record = bytes(stream.codec_context.extradata or b"")
-                units, scan.length_bytes = read_record(record, rules)
-                for unit in units:
-                    if rules.type_of(unit) in rules.sets:
-                        add_set(scan, unit)
-                scanner = _Scanner(scan)
+    def scan(self, rules: NalRules, check_stop: Callable[[], None] = lambda: None) -> GroupScan:
+        """What the packets are; reads the file once and decodes nothing. `check_stop` raises to end."""
+        scanner = _Scanner(GroupScan(rules))
+        with foreign_errors(self.path, "cannot be read"), self.open_beside() as container:
+            stream = main_video_stream(container, self.path)
+            if scanner.begin(bytes(stream.codec_context.extradata or b"")):
                 for packet in container.demux(stream):
-                    if packet.size:
-                        scanner.take(packet)
+                    check_stop()
+                    if packet.size and not scanner.take(packet):
+                        break
                 scanner.end()
-        except MediaError as reason:
-            scan.fall_back = str(reason).removeprefix(f"{self.path}: ")
-        return scan
+        return scanner.scan
 
     def begin_groups(self, scan: GroupScan) -> None:
         """Read from the start again, by groups."""
@@ -270,7 +297,7 @@ class DecodeTimes:
     def take(self, packet: Packet[Any]) -> int:
         """The decoding time of the next packet."""
         delay = self._scan.delay
-        if delay is None or packet.pts is None:
+        if self._scan.keeps_times or packet.pts is None:
             return packet.dts or 0
         heapq.heappush(self._waiting, packet.pts)
         self._taken += 1

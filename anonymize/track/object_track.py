@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from anonymize.frames import Origin
 from anonymize.track.motion_fit import Hit, Motion, Position, between, fit_motion, outermost, union
@@ -17,6 +17,15 @@ FIT_S: Final = 0.3  # the motion at an end of a track is that of its finds in th
 STEADY_S: Final = 0.4  # finds so near say how large the object is: plates hidden in every frame 0.74 -> 0.90
 LOOK_AHEAD_S: Final = 3.2  # more than BEFORE_S + FIT_S, than LINK_S and than STEADY_S
 assert max(BEFORE_S + FIT_S, LINK_S, STEADY_S) + 0.1 < LOOK_AHEAD_S
+
+
+class Placed(NamedTuple):
+    """Where an object is: the `box` to hide, the likeliest box `core` in it, origin and confidence."""
+
+    box: Position
+    core: Position
+    origin: Origin
+    score: float
 
 
 @dataclass(slots=True, eq=False)
@@ -48,20 +57,20 @@ class ObjectTrack:
             self._end = fit_motion([hit for hit in self.hits if hit.time_s >= since_s], self.hits[-1])
         return self._end
 
-    def where(self, time_s: float) -> tuple[Position, Origin, float] | None:
-        """Box, origin and confidence at the time of a frame; None where nothing is known of it."""
+    def where(self, time_s: float) -> Placed | None:
+        """Where it is at the time of a frame; None where nothing is known of it."""
         first, last = self.hits[0], self.hits[-1]
         if time_s < first.time_s:
             if self.begin is None or first.time_s - time_s > self.reach_before_s:
                 return None  # begin is None: not yet followed back, so it begins more than BEFORE_S later
-            return self.begin.grown_at(time_s), Origin.BACKFILLED, first.score
+            return _moved(self.begin, time_s, Origin.BACKFILLED, first)
         if time_s > last.time_s:
             if time_s - last.time_s > min(AFTER_S, PER_HIT_S * self.count):
                 return None
-            return self._end_motion().grown_at(time_s), Origin.PREDICTED, last.score
+            return _moved(self._end_motion(), time_s, Origin.PREDICTED, last)
         return self._inside(time_s)
 
-    def _inside(self, time_s: float) -> tuple[Position, Origin, float]:
+    def _inside(self, time_s: float) -> Placed:
         after = next(n for n, hit in enumerate(self.hits) if hit.time_s >= time_s)
         nearest = self.hits[after]
         if nearest.time_s == time_s:
@@ -73,10 +82,14 @@ class ObjectTrack:
         near = [hit for hit in self.hits if abs(hit.time_s - time_s) <= STEADY_S]
         if len(near) > 1:
             box = union(box, outermost(near, time_s))
-        return box, origin, nearest.score
+        return Placed(box, box, origin, nearest.score)
 
     def forget_before(self, time_s: float) -> None:
         """Let go of the finds that no later frame can ask for."""
         needed_s = min(time_s - STEADY_S, self.hits[-1].time_s - FIT_S)
         while len(self.hits) > 1 and self.hits[1].time_s < needed_s:
             del self.hits[0]
+
+
+def _moved(motion: Motion, time_s: float, origin: Origin, nearest: Hit) -> Placed:
+    return Placed(motion.grown_at(time_s), motion.at(time_s), origin, nearest.score)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from anonymize.boxes import BoxTable
+from anonymize.boxes import BoxTable, Found
 from anonymize.frames import Reason
 
 Boxes = npt.NDArray[np.float32]
@@ -40,6 +41,29 @@ class SeenFrame:
     strong: npt.NDArray[np.bool_]
     shift_px: tuple[float, float] = (0.0, 0.0)
     reason: Reason | None = None
+
+    @classmethod
+    def of(cls, number: int, time_s: float, found: Found) -> Self:
+        """What one look gave, in memory of its own."""
+        table, count = found.boxes, found.boxes.count
+        return cls(
+            number,
+            time_s,
+            table.boxes[:count].copy(),
+            table.class_ids[:count].copy(),
+            table.scores[:count].copy(),
+            table.strong[:count].copy(),
+            found.shift_px,
+        )
+
+    @classmethod
+    def unseen(cls, number: int, time_s: float, reason: Reason) -> Self:
+        """A frame at which the look failed."""
+        numbers = np.zeros(0, np.float32)
+        return cls(
+            number, time_s, numbers.reshape(0, 4), numbers.astype(np.int32), numbers, numbers.astype(bool),
+            reason=reason,
+        )  # fmt: skip
 
     def fill(self, table: BoxTable) -> BoxTable:
         """The finds as a table."""

@@ -29,6 +29,7 @@ from anonymize.track.object_track import (
     LOOK_AHEAD_S,
     PER_HIT_S,
     ObjectTrack,
+    Placed,
 )
 from anonymize.track.seen_frame import LinkedFrame, SeenFrame
 from anonymize.track.tracker import Tracker
@@ -163,24 +164,24 @@ class _Window:
         return LinkedFrame(
             seen.number,
             seen.time_s,
-            np.array([box for _, (box, _, _) in placed], np.float32).reshape(-1, 4),
+            np.array([where.box for _, where in placed], np.float32).reshape(-1, 4),
             np.array([track.class_id for track, _ in placed], np.int32),
             np.array([track.number for track, _ in placed], np.int64),
-            np.array([score for _, (_, _, score) in placed], np.float32),
-            np.array([ORIGINS.index(origin) for _, (_, origin, _) in placed], np.int32),
+            np.array([where.score for _, where in placed], np.float32),
+            np.array([ORIGINS.index(where.origin) for _, where in placed], np.int32),
             seen.reason or (Reason.TOO_MANY if len(placed) > MAX_BOXES else None),
         )
 
-    def _where(self, track: ObjectTrack, slot: _Slot) -> tuple[Position, Origin, float] | None:
+    def _where(self, track: ObjectTrack, slot: _Slot) -> Placed | None:
         placed = track.where(slot.seen.time_s)
         if placed is None:
             return None
-        box, origin, score = placed
-        box = box + slot.camera
-        if origin is Origin.DETECTED:  # past all rounding, what was found lies inside
-            found = slot.seen.boxes[slot.rows[track.number]]
-            return union(box.astype(np.float32), found), origin, score
-        return None if self._is_outside(box) else (box, origin, score)
+        box = placed.box + slot.camera
+        if placed.origin is Origin.DETECTED:  # past all rounding, what was found lies inside
+            return placed._replace(
+                box=union(box.astype(np.float32), slot.seen.boxes[slot.rows[track.number]])
+            )
+        return None if self._is_outside(placed.core + slot.camera) else placed._replace(box=box)
 
     def _forget_before(self, time_s: float) -> None:
         """Let go of finds that nothing can ask for, and of tracks that are over."""
