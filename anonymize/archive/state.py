@@ -138,4 +138,5 @@ def temporary_name(target: Path) -> Path:
 
 def is_unfinished(name: str) -> bool:
     """Whether a file's name is one that an unfinished output has."""
-    return name.startswith(".") and (name.endswith(".tmp") or (name.startswith(TEMPORARY) and ".tmp" in name))
+    ours = TEMPORARY in name and ".tmp" in name  # a job may put another dot before, and its own ending behind
+    return name.startswith(".") and (ours or name.endswith(".tmp"))
