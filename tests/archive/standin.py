@@ -1,7 +1,8 @@
 """Jobs that stand in for the real ones: they copy bytes, and fail in the ways that their file's name asks for.
 
 What a source holds is taken as text; a word in its name says what happens: `slow`, `hang`, `crash` (the worker is
-killed each time), `crashonce`, `bad` (an error of ours), `bug` (another), `full` (a disk without space), `unverified`.
+killed each time), `crashonce`, `bad` (an error of ours), `bug` (another), `full` (a disk without space), `unverified`,
+`litter` (raw bytes are left in a temporary file).
 Each job that begins leaves a line in `$STANDIN_LOG`, if set.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,6 +75,9 @@ class StandInJobs:
                 tools.check_stop()
                 tools.progress(source.stat().st_size // 2)
             time.sleep(0.005)
+        if "litter" in name:  # as a library that puts what it decodes into a file
+            descriptor, _ = tempfile.mkstemp()
+            os.write(descriptor, source.read_bytes())
         if "slow" in name:
             for _ in range(100):
                 tools.check_stop()
