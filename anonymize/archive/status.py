@@ -75,9 +75,9 @@ def as_text(values: dict[str, Any]) -> str:
             f"{amount(run['bytes_per_s'])}/s, {left}, {run['workers']} workers"
         )
     else:
+        left = sum(values["files"].get(state, 0) for state in ("waiting", "doing"))
         lines.append(
-            "not running; the last run "
-            + ("came to its end" if run["ended"] else "was killed: start it again")
+            "not running; " + (f"{left} files are left: start it again" if left else "nothing is left to do")
         )
     words = ", ".join(f"{count} {name}" for name, count in sorted(values["files"].items()))
     lines.append(f"files: {words or 'none'}")
