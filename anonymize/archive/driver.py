@@ -181,7 +181,8 @@ class Driver:
         if event.then == "full":
             self._full = f"{event.error}; the disk is full: free space and run the same command again"
             return
-        if task.receipt and (receipt := proven(Path(task.receipt), Path(task.target))) is not None:
+        receipt = proven(Path(task.receipt), Path(task.target)) if task.receipt else None
+        if receipt is not None and receipt.bound == task.bound:
             self._ended(task, receipt)  # the worker was lost after the rename
             return
         tries = self._tries[_name(task)] = self._tries.get(_name(task), 0) + 1
@@ -223,7 +224,9 @@ class Driver:
         """Nothing of this try is left."""
         if task.temporary:
             sweep(Path(task.temporary))
-        if task.step == "file":
+        if task.step == "file" and not is_remote(
+            task.target
+        ):  # what lies there of a remote one is not settled
             with contextlib.suppress(ArchiveError):  # the journal may be what failed
                 self._journal.wait_again(task.key)
 

@@ -19,6 +19,7 @@ from anonymize.archive.framing import receive, send
 from anonymize.process_guard import forbid_core_dumps
 
 TELL_EVERY_S: Final = 0.25
+LIVE_EVERY_S: Final = 5.0
 PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
@@ -79,14 +80,19 @@ class Worker:
             return {"failed": failure_of(fault)}
 
     def _tell(self, done_bytes: int) -> None:
-        now_s = time.monotonic()
-        if now_s - self._told_s >= TELL_EVERY_S:
-            self._told_s = now_s
-            send(self._outward, {"progress": int(done_bytes)})
+        self._told_bytes = int(done_bytes)
+        self._say(TELL_EVERY_S)
 
     def _check(self) -> None:
         if self._asked:
             raise Stopped
+        self._say(LIVE_EVERY_S)  # a long verification moves no bytes, and is no hanging
+
+    def _say(self, every_s: float) -> None:
+        now_s = time.monotonic()
+        if now_s - self._told_s >= every_s:
+            self._told_s = now_s
+            send(self._outward, {"progress": self._told_bytes})
 
 
 def failure_of(fault: Exception) -> dict[str, Any]:

@@ -115,6 +115,8 @@ def _finish(task: Task, near: Task, receipt: Receipt, bound: Bound) -> Receipt:
         system.mv(unfinished, path)
     facts = facts_of(task.target)
     if facts is None or facts[0] != receipt.output_size:
+        with contextlib.suppress(OSError):
+            system.rm_file(path)
         raise MediaError(f"{task.target}: was not stored whole; wanted {receipt.output_size:,} bytes")
     return replace(receipt, bound=bound, output_mtime_ns=facts[1])
 
