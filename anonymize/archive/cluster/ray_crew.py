@@ -159,12 +159,16 @@ def _do(setup: str, task: dict[str, Any], staging: str) -> dict[str, Any]:
     from anonymize.archive.carry_out import carry_out
     from anonymize.archive.worker import failure_of
 
+    whole = from_plain(Task, task)
+    source = whole.source
     try:
         jobs, tools = _equipment(setup)
-        with staged(from_plain(Task, task), Path(staging) if staging else None) as (near, finish):
+        with staged(whole, Path(staging) if staging else None) as (near, finish):
+            source = near.source
             return {"done": to_plain(finish(carry_out(near, jobs, tools)))}
     except Exception as fault:  # noqa: BLE001  named by type and words, never with its values
-        return {"failed": failure_of(fault)}
+        words = failure_of(fault)
+        return {"failed": {**words, "error": words["error"].replace(source, whole.source)}}
 
 
 @lru_cache(maxsize=1)

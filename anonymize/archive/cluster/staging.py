@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from anonymize.archive.errors import ArchiveError, SourceChangedError
@@ -77,7 +77,8 @@ def staged(task: Task, folder: Path | None) -> Iterator[tuple[Task, Finish]]:
         near, bound = task, task.bound
         if is_remote(task.source):
             _check_unchanged(task)
-            copy = Path(place, f"source{Path(task.source).suffix}")
+            copy = Path(place, "source", PurePosixPath(task.source).name)
+            copy.parent.mkdir()
             system, path = file_system(task.source)
             system.get_file(path, str(copy))
             status = copy.stat()
