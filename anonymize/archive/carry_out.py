@@ -81,7 +81,7 @@ def _do(task: Task, jobs: Jobs, tools: Tools) -> FileResult | None:
     if task.kind == "log":
         return jobs.log(source, temporary, tools)
     before, after = (Path(spool) if spool else None for spool in (task.before, task.after))
-    return jobs.hide(source, temporary, Path(task.spool), before, after, tools)
+    return jobs.hide(source, temporary, Path(task.spool), before, after, tools=tools)
 
 
 def _seal(

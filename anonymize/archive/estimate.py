@@ -77,9 +77,7 @@ def _values(request: Request, found: Survey, rates: Mapping[Kind, Rate], output:
     for item in todo:
         sizes[item.kind] += item.size
     known = all(kind in rates for kind in sizes)
-    seconds = (
-        sum(sizes[kind] / rates[kind].bytes_per_s for kind in rates) if known else None
-    )
+    seconds = sum(sizes[kind] / rates[kind].bytes_per_s for kind in rates) if known else None
     if seconds is not None:
         seconds /= max(1, min(request.workers, len(todo)))
     needed = sum(size * (rates[kind].size_ratio if kind in rates else 1.0) for kind, size in sizes.items())
@@ -123,7 +121,8 @@ def _measure(
             sample = _spread(items, PICTURES if kind == "picture" else 1)
             crew = LocalCrew(request.setup, 1, scratch=Path(place))
             try:
-                rate = _rate(request, crew, sample, Path(place), sample_s / len(by_kind), check)
+                tasks = [(item, task) for item in sample for task in _tasks(request, item, Path(place))]
+                rate = _rate(crew, tasks, sample_s / len(by_kind), check)
             finally:
                 for task in crew.stop():
                     sweep(Path(task.temporary))
@@ -144,59 +143,64 @@ def _spread(items: Sequence[Item], count: int) -> list[Item]:
 
 
 def _rate(
-    request: Request,
-    crew: Crew,
-    sample: Sequence[Item],
-    place: Path,
-    limit_s: float,
-    check: Callable[[], None],
+    crew: Crew, tasks: Sequence[tuple[Item, Task]], limit_s: float, check: Callable[[], None]
 ) -> Rate | None:
     """One worker's rate over the sample, from its first word on; None where nothing was done.
 
     A video's two passes count half of its bytes each: where time was over in the first, the second counts like it.
     """
-    series: list[tuple[float, float]] = [(time.monotonic(), 0.0)]
-    complete, done = True, 0.0
+    series, done, ended = _Series(time.monotonic(), limit_s), 0.0, True
     completed: list[tuple[Item, int]] = []
-    for item in sample:
-        for task in _tasks(request, item, place):
-            weight = 0.5 if item.kind == "video" else 1.0
-            end_s = (series[1][0] if len(series) > 1 else float("inf")) + limit_s
-            ended = _follow(crew, task, (done, weight), series, end_s, check)
-            if ended and task.step == "file":
-                completed.append((item, Path(task.target).stat().st_size))
-            done += weight * item.size
-            complete = complete and ended
-            if not ended:
-                break
-        if not complete:
+    for item, task in tasks:
+        weight = 0.5 if item.kind == "video" else 1.0
+        ended = _follow(crew, task, check, series.adding(done, weight))
+        done += weight * item.size
+        if not ended:
             break
-    first = series[1] if len(series) > 2 else series[0]  # start and first compilation are not the rate
-    seconds, seen = series[-1][0] - first[0], series[-1][1] - first[1]
+        if task.step == "file":
+            completed.append((item, Path(task.target).stat().st_size))
+    seconds, seen = series.span()
     if seen <= 0 or seconds <= 0:
         return None
     ratio = sum(size for _, size in completed) / max(1, sum(item.size for item, _ in completed))
-    return Rate(seen / seconds, ratio or 1.0, len(completed), seconds, complete)
+    return Rate(seen / seconds, ratio or 1.0, len(completed), seconds, ended)
 
 
-def _follow(
-    crew: Crew, task: Task, done: tuple[float, float], series: list[tuple[float, float]], end_s: float,
-    check: Callable[[], None],
-) -> bool:  # fmt: skip
-    """Whether the task came to its end in time; what it said on the way is added to the series."""
-    before, weight = done
+class _Series:
+    """Bytes done over time, of a sample that may take so long from its first word on."""
+
+    def __init__(self, begun_s: float, limit_s: float) -> None:
+        self._points, self._limit_s = [(begun_s, 0.0)], limit_s
+
+    def adding(self, before: float, weight: float) -> Callable[[int | None], bool]:
+        """What takes a task's bytes (None: nothing new) and says whether time is left."""
+
+        def add(count: int | None) -> bool:
+            now_s = time.monotonic()
+            if count is not None:
+                self._points.append((now_s, before + weight * count))
+            return len(self._points) < 2 or now_s < self._points[1][0] + self._limit_s
+
+        return add
+
+    def span(self) -> tuple[float, float]:
+        """Seconds and bytes; from the first word where there are more: the start and compiling are no rate."""
+        first, last = self._points[1 if len(self._points) > 2 else 0], self._points[-1]
+        return last[0] - first[0], last[1] - first[1]
+
+
+def _follow(crew: Crew, task: Task, check: Callable[[], None], add: Callable[[int | None], bool]) -> bool:
+    """Whether the task came to its end in time."""
     crew.begin(task)
-    while True:
+    while add(None):
         check()
         for event in crew.events(WAIT_S):
             if isinstance(event, Failed):
                 return False
-            count = event.done_bytes if isinstance(event, Progress) else task.bound.size
-            series.append((time.monotonic(), before + weight * min(count, task.bound.size)))
+            add(min(event.done_bytes, task.bound.size) if isinstance(event, Progress) else task.bound.size)
             if not isinstance(event, Progress):
                 return True
-        if time.monotonic() > end_s:
-            return False
+    return False
 
 
 def _tasks(request: Request, item: Item, place: Path) -> list[Task]:

@@ -22,7 +22,14 @@ class Jobs(Protocol):
         """Pass 1 over a video: boxes into `spool`, no pixel."""
 
     def hide(
-        self, source: Path, target: Path, spool: Path, before: Path | None, after: Path | None, tools: Tools
+        self,
+        source: Path,
+        target: Path,
+        spool: Path,
+        before: Path | None,
+        after: Path | None,
+        *,
+        tools: Tools,
     ) -> FileResult:
         """Pass 2 over a video, with the spools of its neighbours in the drive."""
 
@@ -50,12 +57,19 @@ class RealJobs:
         look(source, spool, tools)
 
     def hide(
-        self, source: Path, target: Path, spool: Path, before: Path | None, after: Path | None, tools: Tools
+        self,
+        source: Path,
+        target: Path,
+        spool: Path,
+        before: Path | None,
+        after: Path | None,
+        *,
+        tools: Tools,
     ) -> FileResult:
         """See `video_job.hide`."""
         from anonymize.archive.video_job import hide
 
-        return hide(source, target, spool, before, after, tools)
+        return hide(source, target, spool, before, after, tools=tools)
 
     def picture(self, source: Path, target: Path, tools: Tools) -> FileResult:
         """See `picture_job.reprocess_picture`."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from anonymize.archive.source_watch import digest_file
+from anonymize.archive.state import StateFolder
 
 
 def is_remote(words: str) -> bool:
@@ -26,15 +27,24 @@ class Place(Protocol):
     def digest(self, key: str) -> str:
         """Hex SHA-256 of what lies there; empty where it is no plain file."""
 
+    def receipt(self, key: str) -> str:
+        """Where a worker says what it is about to name; empty where there are no receipts."""
+
+    def spool(self, key: str) -> str:
+        """Where the boxes of this video are kept between the two passes, as tasks name it."""
+
+    def spool_digest(self, key: str) -> str:
+        """Hex SHA-256 of the spool; empty where there is none."""
+
     def discard_unsettled(self, key: str, known_digest: str) -> None:
         """Remove what a task in flight may have put there without a word, unless it is what is known."""
 
 
 class LocalPlace:
-    """A folder of this machine, or one that every worker sees under the same path."""
+    """A folder of this machine, or one that every worker sees under the same path; spools are in its state folder."""
 
-    def __init__(self, output: Path) -> None:
-        self._output = output
+    def __init__(self, output: Path, state: StateFolder) -> None:
+        self._output, self._state = output, state
 
     def address(self, key: str) -> str:
         """Its path."""
@@ -52,6 +62,19 @@ class LocalPlace:
         """Of the bytes."""
         path = self._output / key
         return digest_file(path) if stat.S_ISREG(path.lstat().st_mode) else ""
+
+    def receipt(self, key: str) -> str:
+        """Its path in the state folder."""
+        return str(self._state.receipt(key))
+
+    def spool(self, key: str) -> str:
+        """Its path."""
+        return str(self._state.spool(key))
+
+    def spool_digest(self, key: str) -> str:
+        """Of the bytes."""
+        spool = self._state.spool(key)
+        return digest_file(spool) if spool.is_file() else ""
 
     def discard_unsettled(self, key: str, known_digest: str) -> None:
         """Nothing: here a receipt says what was put there."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from anonymize.archive.adopt import recover
 from anonymize.archive.corrections import Spoken, apply_review
 from anonymize.archive.crew import Crew, LocalCrew
-from anonymize.archive.driver import Driver, Watcher
+from anonymize.archive.driver import Driver, FileWork, Watcher
 from anonymize.archive.journal import Journal
 from anonymize.archive.place import LocalPlace, Place
 from anonymize.archive.plain import to_plain
@@ -74,7 +74,8 @@ def local_archive(request: Request) -> Archive:
     """Inputs and output as folders of this machine; raises UsageError as `list_inputs`."""
     output = Path(request.output).resolve()
     contents = list_inputs([Path(words) for words in request.inputs], output)
-    return Archive(contents, LocalPlace(output), StateFolder.of(output))
+    state = StateFolder.of(output)
+    return Archive(contents, LocalPlace(output, state), state)
 
 
 @dataclass(slots=True)
@@ -130,7 +131,17 @@ def run_archive(
         outcome.notes += found.notes
         refuse(found, journal)
         remover = SourceRemover(journal, found.by_key, place) if request.delete_source else None
-        _drive(request, found, journal, archive, (watcher, remover), check, make_crew)
+        if remover is not None:
+            watcher = remover.watching(watcher)
+        work = make_work(found, journal, place, request.settings_digest)
+        run = _enter(request, found, journal, work)
+        try:
+            if work:
+                with state.scratch() as scratch:
+                    make = make_crew or (lambda setup, near: LocalCrew(setup, request.workers, scratch=near))
+                    Driver(journal, make(request.setup, scratch), run, watcher).run(work, check)
+        finally:
+            journal.end_run(run)
         _account(found, journal, outcome)
         if remover is not None:
             remover.sweep()
@@ -138,11 +149,8 @@ def run_archive(
     return outcome
 
 
-def _drive(
-    request: Request, found: Survey, journal: Journal, archive: Archive,
-    told: tuple[Watcher, SourceRemover | None], check: Callable[[], None], make_crew: CrewMaker | None,
-) -> None:  # fmt: skip
-    work = make_work(found, journal, archive.state, archive.place, request.settings_digest)
+def _enter(request: Request, found: Survey, journal: Journal, work: Sequence[FileWork]) -> int:
+    """The number of the run, whose files now stand in the journal as waiting."""
     with journal.together():
         for key, standing in found.standings.items():
             item = found.by_key[key]
@@ -151,15 +159,7 @@ def _drive(
             elif standing.touched_mtime_ns:
                 journal.output_touched(key, standing.touched_mtime_ns)
         weight = sum(task.weight for one in work for task in (one.look, one.file) if task is not None)
-        run = journal.begin_run(_facts(request, found), weight, sum(one.file is not None for one in work))
-    watcher = told[0] if told[1] is None else told[1].watching(told[0])
-    try:
-        if work:
-            with archive.state.scratch() as scratch:
-                make = make_crew or (lambda setup, place: LocalCrew(setup, request.workers, scratch=place))
-                Driver(journal, make(request.setup, scratch), run, watcher).run(work, check)
-    finally:
-        journal.end_run(run)
+        return journal.begin_run(_facts(request, found), weight, sum(one.file is not None for one in work))
 
 
 def _facts(request: Request, found: Survey) -> dict[str, object]:

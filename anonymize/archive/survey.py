@@ -8,11 +8,9 @@ from dataclasses import dataclass, field, replace
 from anonymize.archive.corrections import InForce, in_force
 from anonymize.archive.driver import FileWork
 from anonymize.archive.journal import Journal
-from anonymize.archive.place import Place, is_remote
+from anonymize.archive.place import Place
 from anonymize.archive.planning import Contents, Item, Standing, bind, stand
 from anonymize.archive.receipts import Bound, Task
-from anonymize.archive.source_watch import digest_file
-from anonymize.archive.state import StateFolder
 
 LOOK_SHARE = 0.5  # of a video's bytes in progress bars: two passes over the same file
 
@@ -63,17 +61,15 @@ def survey(
     return found
 
 
-def make_work(
-    found: Survey, journal: Journal, state: StateFolder, place: Place, settings_digest: str
-) -> list[FileWork]:
+def make_work(found: Survey, journal: Journal, place: Place, settings_digest: str) -> list[FileWork]:
     """The tasks of all that is to be done, the looks that neighbours need included."""
-    looks = _Looks(found, journal, state, settings_digest)
+    looks = _Looks(found, journal, place, settings_digest)
     wanted = {item.key for item in found.todo}
     looked_at = wanted | {near for key in wanted for near in _drive_of(found.by_key[key])}
     work = []
     for key in found.by_key:
         look = looks.task(key) if key in looked_at else None
-        file = _file_task(found, journal, state, place, key) if key in wanted else None
+        file = _file_task(found, journal, place, key) if key in wanted else None
         if file is not None and look is None and file.kind == "video":
             file = looks.with_digest(file)
         if file is not None or look is not None:
@@ -87,15 +83,15 @@ def _drive_of(item: Item) -> list[str]:
     return [key for key in (item.before, item.key, item.after) if key]
 
 
-def _file_task(found: Survey, journal: Journal, state: StateFolder, place: Place, key: str) -> Task:
+def _file_task(found: Survey, journal: Journal, place: Place, key: str) -> Task:
     item, row, said = found.by_key[key], journal.file(key), found.said[key]
     video = item.kind == "video"
     return Task(
         key=key, step="file", kind=item.kind, source=item.source, target=place.address(key), temporary="",
-        bound=found.bounds[key], receipt="" if is_remote(place.address(key)) else str(state.receipt(key)),
-        spool=str(state.spool(key)) if video else "",
-        before=str(state.spool(item.before)) if item.before else None,
-        after=str(state.spool(item.after)) if item.after else None,
+        bound=found.bounds[key], receipt=place.receipt(key),
+        spool=place.spool(key) if video else "",
+        before=place.spool(item.before) if item.before else None,
+        after=place.spool(item.after) if item.after else None,
         may_replace=row.output_digest if row is not None else "",
         source_digest=said.source_digest, corrections=said.corrections,
         weight=item.size - _look_weight(item.size) if video else item.size,
@@ -109,8 +105,8 @@ def _look_weight(size: int) -> int:
 class _Looks:
     """Which videos have their boxes already, and the tasks of those that have not."""
 
-    def __init__(self, found: Survey, journal: Journal, state: StateFolder, settings_digest: str) -> None:
-        self._found, self._journal, self._state, self._settings = found, journal, state, settings_digest
+    def __init__(self, found: Survey, journal: Journal, place: Place, settings_digest: str) -> None:
+        self._found, self._journal, self._place, self._settings = found, journal, place, settings_digest
 
     def task(self, key: str) -> Task | None:
         item = self._found.by_key[key]
@@ -118,7 +114,7 @@ class _Looks:
             return None
         said = self._found.said[key]
         return Task(
-            key=key, step="look", kind="video", source=item.source, target=str(self._state.spool(key)),
+            key=key, step="look", kind="video", source=item.source, target=self._place.spool(key),
             temporary="", bound=self._bound(item), source_digest=said.source_digest, corrections=said.corrections,
             weight=_look_weight(item.size),
         )  # fmt: skip
@@ -132,13 +128,10 @@ class _Looks:
         return Bound(size=item.size, mtime_ns=item.mtime_ns, settings_digest=self._settings)
 
     def _lies_there(self, item: Item) -> bool:
-        row, spool = self._journal.look(item.key), self._state.spool(item.key)
+        row = self._journal.look(item.key)
         if row is None or row.bound != self._bound(item):
             return False
-        try:
-            return digest_file(spool) == row.spool_digest
-        except OSError:
-            return False
+        return self._place.spool_digest(item.key) == row.spool_digest
 
 
 def refuse(found: Survey, journal: Journal) -> list[str]:

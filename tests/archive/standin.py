@@ -38,7 +38,14 @@ class StandInJobs:
         spool.write_text(f"boxes of {source.name}")
 
     def hide(
-        self, source: Path, target: Path, spool: Path, before: Path | None, after: Path | None, tools: Tools
+        self,
+        source: Path,
+        target: Path,
+        spool: Path,
+        before: Path | None,
+        after: Path | None,
+        *,
+        tools: Tools,
     ) -> FileResult:
         assert spool.read_text() == f"boxes of {source.name}"
         near = b"".join(b"[" + path.read_bytes() + b"]" for path in (before, after) if path)

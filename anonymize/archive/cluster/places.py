@@ -11,7 +11,7 @@ from typing import Final
 from anonymize.archive.cluster.staging import changed_ns, facts_of, file_system
 from anonymize.archive.place import is_remote
 from anonymize.archive.planning import SUFFIXES, Contents, Item, list_inputs, refuse_twins
-from anonymize.archive.state import STATE_FOLDER, is_unfinished
+from anonymize.archive.state import STATE_FOLDER, is_unfinished, name_of
 from anonymize.errors import UsageError
 
 CHUNK_BYTES: Final = 1 << 20
@@ -33,12 +33,19 @@ class RemotePlace:
 
     def digest(self, key: str) -> str:
         """Of the bytes, read from the store."""
-        system, path = file_system(self.address(key))
-        digest = hashlib.sha256()
-        with system.open(path, "rb") as stream:
-            while chunk := stream.read(CHUNK_BYTES):
-                digest.update(chunk)
-        return digest.hexdigest()
+        return _digest(self.address(key))
+
+    def receipt(self, _key: str) -> str:
+        """None: they would cost two more objects a file."""
+        return ""
+
+    def spool(self, key: str) -> str:
+        """Beside the outputs, where every node reaches it."""
+        return f"{self._base}/{STATE_FOLDER}/spools/{name_of(key)}"
+
+    def spool_digest(self, key: str) -> str:
+        """Of the bytes, read from the store."""
+        return _digest(self.spool(key)) if facts_of(self.spool(key)) is not None else ""
 
     def discard_unsettled(self, key: str, known_digest: str) -> None:
         """A store has no receipts: what a task in flight put there is done again."""
@@ -46,6 +53,15 @@ class RemotePlace:
             system, path = file_system(self.address(key))
             with contextlib.suppress(FileNotFoundError):
                 system.rm_file(path)
+
+
+def _digest(address: str) -> str:
+    system, path = file_system(address)
+    digest = hashlib.sha256()
+    with system.open(path, "rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def list_addresses(inputs: Sequence[str], output: str) -> Contents:

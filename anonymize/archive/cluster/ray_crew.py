@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -38,9 +39,12 @@ def load_ray(address: str) -> ModuleType:
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if address == LOCAL:
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = (
-            "0"  # its switch for loopback, on Linux too; read at import
-        )
+        # its switch for loopback, on Linux too; read at import
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        if (
+            "RAY_AUTH_MODE" not in os.environ
+        ):  # else it writes a token into the home folder, for everyone to read
+            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     try:
         import ray
     except ImportError:

@@ -50,13 +50,10 @@ def run_on_cluster(
         raise UsageError(
             f"{request.output}: a journal cannot lie there; wanted --state FOLDER on this machine"
         )
-    archive = Archive(
-        list_addresses(request.inputs, request.output),
-        RemotePlace(request.output)
-        if is_remote(request.output)
-        else LocalPlace(Path(request.output).resolve()),
-        StateFolder(state.resolve()) if state is not None else StateFolder.of(Path(request.output).resolve()),
-    )
+    output = Path(request.output).resolve()
+    folder = StateFolder(state.resolve()) if state is not None else StateFolder.of(output)
+    place = RemotePlace(request.output) if is_remote(request.output) else LocalPlace(output, folder)
+    archive = Archive(list_addresses(request.inputs, request.output), place, folder)
 
     def make_crew(_setup: object, _scratch: Path | None) -> RayCrew:
         return RayCrew(request.setup, address, request.workers, staging)

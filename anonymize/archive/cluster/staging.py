@@ -68,7 +68,10 @@ def staged(task: Task, folder: Path | None) -> Iterator[tuple[Task, Finish]]:
     The near folder is of mode 0700 and removed with the block, whatever happens in it. A task without a remote file
     is given back as it is.
     """
-    if not is_remote(task.source) and not is_remote(task.target):
+    spools = {
+        name: words for name in ("spool", "before", "after") if is_remote(words := getattr(task, name) or "")
+    }
+    if not spools and not is_remote(task.source) and not is_remote(task.target):
         yield task, lambda receipt: receipt
         return
     with tempfile.TemporaryDirectory(
@@ -84,6 +87,10 @@ def staged(task: Task, folder: Path | None) -> Iterator[tuple[Task, Finish]]:
             status = copy.stat()
             bound = replace(bound, size=status.st_size, mtime_ns=status.st_mtime_ns)
             near = replace(near, source=str(copy), bound=bound)
+        for name, words in spools.items():
+            system, path = file_system(words)
+            system.get_file(path, str(Path(place, name)))
+            near = replace(near, **{name: str(Path(place, name))})  # type: ignore[arg-type]  # three of its paths
         if is_remote(task.target):
             suffix = Path(task.target).suffix
             near = replace(
