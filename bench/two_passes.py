@@ -40,8 +40,8 @@ VARIANTS: dict[str, dict[str, float]] = {
     "weak finds from 0.65 on": {"PERSIST_SCORE": 0.65},
     "without sizes of neighbours": {"STEADY_S": 0.0},
     "neither": {"PERSIST_SCORE": 9.0, "STEADY_S": 0.0},
-    "1.5 s before": {"BEFORE_S": 1.5},
-    "2 s after": {"AFTER_S": 2.0},
+    "weak finds followed back 1.5 s": {"BEFORE_S": 1.5},
+    "2 s unseen": {"UNSEEN_S": 2.0},
 }
 
 
