@@ -138,7 +138,8 @@ def test_corrections_add_and_release(film, spool, tools, objects, tmp_path):
     assert shown == [44, 45, 46]
 
 
-def test_a_frame_at_which_the_look_failed_is_hidden_as_a_whole_and_said(film, tools, tmp_path, monkeypatch):
+def test_a_frame_at_which_the_look_failed_is_hidden_as_a_whole_and_said(tools, tmp_path, monkeypatch):
+    film = make_film(tmp_path / "grey.mp4", 2 * GROUP, 2 * GROUP)
     settings = dataclasses.replace(SETTINGS, video=Settings(on_fault="hide"))
     tools = dataclasses.replace(tools, settings=settings)
     real, calls = Engine.look, []
@@ -187,12 +188,13 @@ def test_a_spool_of_another_file_other_settings_or_another_length_is_refused(fil
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_a_source_that_changes_while_it_is_read_is_noticed(film, tools, tmp_path, monkeypatch):
+def test_a_source_that_changes_while_it_is_read_is_noticed(tools, tmp_path, monkeypatch):
+    film = make_film(tmp_path / "grey.mp4", GROUP, GROUP)
     sums = iter(["a" * 64, "b" * 64])
     monkeypatch.setattr(video_job, "sha256_of", lambda path: next(sums))
     with pytest.raises(MediaError, match="was changed while it was read"):
         look(film, tmp_path / "spool", tools)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [film]
 
 
 def test_what_a_second_look_finds_sets_the_file_aside(tools, objects, tmp_path):
