@@ -7,13 +7,21 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from anonymize.archive.decided import Decided, corrected, fits, linked_frames
+from anonymize.archive.second_look import SecondLook
 from anonymize.archive.spool import SpoolHeader, SpoolReader, new_spool
 from anonymize.archive.tally import Tally
 from anonymize.archive.video_rewrite import RewriteFacts, rewrite_video
 from anonymize.archive.work import FileResult, Tools
 from anonymize.boxes import CLASS_IDS, BoxTable
-from anonymize.errors import DetectorBlindError, DetectorError, FrameError, MediaError, TooManyError
-from anonymize.frames import CapturedFrame, Dropped, Reason, ReleasedFrame
+from anonymize.errors import (
+    DetectorBlindError,
+    DetectorError,
+    FrameError,
+    MediaError,
+    SecondLookError,
+    TooManyError,
+)
+from anonymize.frames import Box, CapturedFrame, Dropped, Reason, ReleasedFrame
 from anonymize.media.video import VideoReader, open_video
 from anonymize.pipeline import Engine
 from anonymize.track.seen_frame import SeenFrame
@@ -99,6 +107,8 @@ def hide(
     ------
     MediaError
         The spool is of another file, of other settings or not whole; see also `rewrite_video`. No target is left.
+    SecondLookError
+        A face or plate was found in a written picture outside all that is hidden in it.
     """
     with ExitStack() as opened:
         found = opened.enter_context(SpoolReader(spool))
@@ -119,10 +129,11 @@ def hide(
             settings=tools.settings,
             progress=tools.progress,
             check_stop=tools.check_stop,
+            check_frame=hiding.check,
             threads=tools.threads,
             frames=found.frames,
         )
-        return _result(facts, hiding.tally, notes)
+        return _result(facts, hiding, notes)
 
 
 def _check_belongs(found: SpoolReader, source: Path, tools: Tools) -> None:
@@ -134,7 +145,7 @@ def _check_belongs(found: SpoolReader, source: Path, tools: Tools) -> None:
 
 
 class _Hiding:
-    """The two questions of `rewrite_video`, answered."""
+    """The questions of `rewrite_video`, answered."""
 
     def __init__(
         self,
@@ -149,7 +160,9 @@ class _Hiding:
             source,
             lambda: (corrected(linked, tools.corrections) for linked in linked_frames(found, *beside)),
         )
-        self._frames = found.frames
+        self._found = found
+        self._second_look = SecondLook(tools)
+        self.looks = 0
         self._table = BoxTable()
         self.tally = Tally(found.frames)
 
@@ -161,7 +174,7 @@ class _Hiding:
         """The frame with its boxes hidden."""
         linked = self._decided.take(number)
         if number <= self.tally.last_number:  # begun anew
-            self.tally = Tally(self._frames)
+            self.tally = Tally(self._found.frames)
         at_s = float(captured.pts * captured.time_base)
         if linked.time_s != at_s:
             raise MediaError(
@@ -173,8 +186,22 @@ class _Hiding:
             self.tally.count(outcome, number)
         return outcome
 
+    def check(self, written: CapturedFrame, hidden: tuple[Box, ...]) -> None:
+        """A second look at a picture of the output; a finding names the frame of its time."""
+        self.looks += 1
+        try:
+            self._second_look.check(written, hidden)
+        except SecondLookError as fault:
+            at_s = fault.pts_s
+            nearest = min(self._found, key=lambda seen: abs(seen.time_s - at_s))
+            raise SecondLookError(
+                fault.label, fault.xyxy, fault.confidence, frame=nearest.number, pts_s=at_s
+            ) from None
 
-def _result(facts: RewriteFacts, tally: Tally, notes: list[str]) -> FileResult:
+
+def _result(facts: RewriteFacts, hiding: _Hiding, notes: list[str]) -> FileResult:
+    tally = hiding.tally
+    looked = f"a second look at {hiding.looks} written pictures found nothing outside what is hidden"
     whole = [f"{count} frames hidden as a whole: {reason}" for reason, count in tally.hidden_whole.items()]
     return FileResult(
         kind="video",
@@ -186,7 +213,7 @@ def _result(facts: RewriteFacts, tally: Tally, notes: list[str]) -> FileResult:
         confidence_histogram=tuple(tally.confidence),
         removed=facts.removed,
         certainty=tally.certainty(),
-        verified=facts.verified,
+        verified=(*facts.verified, looked),
         notes=(*facts.notes, *notes, *whole),
         copied_groups=facts.copied_groups,
         groups=facts.groups,

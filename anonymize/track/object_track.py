@@ -10,9 +10,11 @@ from anonymize.track.motion_fit import Hit, Motion, Position, between, fit_motio
 
 # Tuned on clips of training stills (bench/two_passes.py), none of the test pictures.
 LINK_S: Final = 1.0  # longest time between two finds of one object
-BEFORE_S: Final = 2.7  # longest extension before the first find at the threshold
-AFTER_S: Final = 1.0  # and after the last find; twice as much gained nothing
-PER_HIT_S: Final = 0.4  # each find adds as much to both: what was seen once is hardly extended
+BEFORE_S: Final = 2.7  # weak finds are followed back so long before the first one at the threshold
+UNSEEN_S: Final = (
+    1.0  # longest extension before the first and after the last find; twice as much gained nothing
+)
+PER_HIT_S: Final = 0.4  # each find adds as much to it: what was seen once is hardly extended
 FIT_S: Final = 0.3  # the motion at an end of a track is that of its finds in this time
 STEADY_S: Final = 0.4  # finds so near say how large the object is: plates hidden in every frame 0.74 -> 0.90
 LOOK_AHEAD_S: Final = 3.2  # more than BEFORE_S + FIT_S, than LINK_S and than STEADY_S
@@ -65,7 +67,7 @@ class ObjectTrack:
                 return None  # begin is None: not yet followed back, so it begins more than BEFORE_S later
             return _moved(self.begin, time_s, Origin.BACKFILLED, first)
         if time_s > last.time_s:
-            if time_s - last.time_s > min(AFTER_S, PER_HIT_S * self.count):
+            if time_s - last.time_s > min(UNSEEN_S, PER_HIT_S * self.count):
                 return None
             return _moved(self._end_motion(), time_s, Origin.PREDICTED, last)
         return self._inside(time_s)

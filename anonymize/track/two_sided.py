@@ -22,12 +22,12 @@ from anonymize.errors import TooManyError, UsageError
 from anonymize.frames import Origin, Reason
 from anonymize.track.motion_fit import Hit, Position, overlap_of_enlarged, union
 from anonymize.track.object_track import (
-    AFTER_S,
     BEFORE_S,
     FIT_S,
     LINK_S,
     LOOK_AHEAD_S,
     PER_HIT_S,
+    UNSEEN_S,
     ObjectTrack,
     Placed,
 )
@@ -137,7 +137,7 @@ class _Window:
         """Give a track the weak finds before its first one that lie on its way; then say how far it reaches."""
         first = track.hits[0]
         known = sum(hit.time_s <= first.time_s + FIT_S for hit in track.hits)
-        reach_s = min(BEFORE_S, PER_HIT_S * known)
+        reach_s = min(UNSEEN_S, PER_HIT_S * known)
         track.begin = track.begin_motion()
         for slot in reversed(self.slots):
             time_s = slot.seen.time_s
@@ -185,7 +185,7 @@ class _Window:
 
     def _forget_before(self, time_s: float) -> None:
         """Let go of finds that nothing can ask for, and of tracks that are over."""
-        alive = [t for t in self._tracks if time_s - t.hits[-1].time_s <= max(AFTER_S, LINK_S)]
+        alive = [t for t in self._tracks if time_s - t.hits[-1].time_s <= max(UNSEEN_S, LINK_S)]
         for track in alive:
             track.forget_before(time_s)
         if len(alive) < len(self._tracks):

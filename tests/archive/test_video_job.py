@@ -19,12 +19,13 @@ from anonymize.archive.video_job import hide, look
 from anonymize.archive.work import AddedBox, ArchiveSettings, Corrections, FalseHit, Tools
 from anonymize.detect import load_packaged
 from anonymize.drawing import DrawnObject, draw_street
-from anonymize.errors import DetectorBlindError, MediaError, TooManyError
-from anonymize.frames import Label
+from anonymize.errors import DetectorBlindError, MediaError, SecondLookError, TooManyError
+from anonymize.frames import Label, Reason
 from anonymize.media.priority import usual_priority
 from anonymize.media.video import open_video
 from anonymize.pipeline import Engine
 from anonymize.settings import Settings
+from anonymize.track.seen_frame import SeenFrame
 
 GROUP, FRAMES, FPS = 8, 48, 5  # five frames a second: limits in time are few frames
 BEGINS, DARK = 32, (40, 41)
@@ -36,26 +37,29 @@ def objects() -> list[DrawnObject]:
     return list(draw_street(640, 360)[1])
 
 
-@pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Nothing for 32 frames, then a street with plates; two of its frames are too dark to find any."""
+def make_film(path: Path, frames: int, begins: int) -> Path:
+    """Nothing until frame `begins`, then a street with plates and faces; two of its frames are too dark to find any."""
     street = draw_street(640, 360)[0]
-    path = tmp_path_factory.mktemp("film") / "film.mp4"
     options = {"preset": "ultrafast", "crf": "12", "g": str(GROUP), "bf": "0", "sc_threshold": "0"}
     with usual_priority(), av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options=options)
         stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
         stream.codec_context.time_base = stream.time_base = Fraction(1, FPS)
-        for number in range(FRAMES):
-            light = 0.0 if number < BEGINS else 0.02 if number in DARK else 1.0
+        for number in range(frames):
+            light = 0.02 if number in DARK else 1.0
             rgb = (
-                np.full(street.shape, 90, np.uint8) if number < BEGINS else (street * light).astype(np.uint8)
+                np.full(street.shape, 90, np.uint8) if number < begins else (street * light).astype(np.uint8)
             )
             picture = av.VideoFrame.from_ndarray(rgb, format="rgb24")
             picture.pts, picture.time_base = number, Fraction(1, FPS)
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
     return path
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_film(tmp_path_factory.mktemp("film") / "film.mp4", FRAMES, BEGINS)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +138,8 @@ def test_corrections_add_and_release(film, spool, tools, objects, tmp_path):
     assert shown == [44, 45, 46]
 
 
-def test_a_frame_at_which_the_look_failed_is_hidden_as_a_whole_and_said(film, tools, tmp_path, monkeypatch):
+def test_a_frame_at_which_the_look_failed_is_hidden_as_a_whole_and_said(tools, tmp_path, monkeypatch):
+    film = make_film(tmp_path / "grey.mp4", 2 * GROUP, 2 * GROUP)
     settings = dataclasses.replace(SETTINGS, video=Settings(on_fault="hide"))
     tools = dataclasses.replace(tools, settings=settings)
     real, calls = Engine.look, []
@@ -183,12 +188,32 @@ def test_a_spool_of_another_file_other_settings_or_another_length_is_refused(fil
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_a_source_that_changes_while_it_is_read_is_noticed(film, tools, tmp_path, monkeypatch):
+def test_a_source_that_changes_while_it_is_read_is_noticed(tools, tmp_path, monkeypatch):
+    film = make_film(tmp_path / "grey.mp4", GROUP, GROUP)
     sums = iter(["a" * 64, "b" * 64])
     monkeypatch.setattr(video_job, "sha256_of", lambda path: next(sums))
     with pytest.raises(MediaError, match="was changed while it was read"):
         look(film, tmp_path / "spool", tools)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [film]
+
+
+def test_what_a_second_look_finds_sets_the_file_aside(tools, objects, tmp_path):
+    """The first pass is made to have found nothing: every group is copied, and what they show is noticed."""
+    film = make_film(tmp_path / "street.mp4", GROUP, 0)
+    look(film, tmp_path / "spool", tools)
+    with SpoolReader(tmp_path / "spool") as reader, new_spool(tmp_path / "blind", reader.header) as out:
+        step = round(Fraction(1, FPS) / reader.header.time_base)
+        for number in range(reader.frames):
+            out.add(
+                dataclasses.replace(SeenFrame.unseen(0, 0.0, Reason.TOO_MANY), reason=None), number * step
+            )
+    with pytest.raises(SecondLookError) as caught:
+        hide(film, tmp_path / "out.mp4", tmp_path / "blind", None, None, tools)
+    fault = caught.value
+    assert fault.pts_s == pytest.approx(fault.frame / FPS, abs=1e-3)
+    x, y = (fault.xyxy[0] + fault.xyxy[2]) / 2, (fault.xyxy[1] + fault.xyxy[3]) / 2
+    assert any(o.xyxy[0] < x < o.xyxy[2] and o.xyxy[1] < y < o.xyxy[3] for o in objects)
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def test_it_stops_when_told_to(film, spool, tools, tmp_path):

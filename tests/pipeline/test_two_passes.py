@@ -139,3 +139,9 @@ def test_a_look_is_refused_where_it_would_mean_nothing(scripted, noise_frame):
     engine, _ = scripted(zones=Zones())
     with pytest.raises(UsageError, match="zones"):
         engine.look(noise_frame())
+
+
+def test_the_thresholds_in_force_are_told(scripted):
+    engine, detector = scripted()
+    detector.thresholds = {Label.FACE: 0.3}
+    assert engine.thresholds == {Label.FACE: 0.3}

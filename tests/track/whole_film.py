@@ -13,7 +13,7 @@ from anonymize.boxes import BoxTable
 from anonymize.track import Tracker
 from anonymize.track.seen_frame import SeenFrame
 
-LINK, BEFORE, AFTER, PER_HIT, FIT, STEADY = 1.0, 2.7, 1.0, 0.4, 0.3, 0.4
+LINK, BEFORE, UNSEEN, PER_HIT, FIT, STEADY = 1.0, 2.7, 1.0, 0.4, 0.3, 0.4
 
 
 @dataclass
@@ -74,7 +74,7 @@ class WholeFilm:
     def _follow_back(self, which: int) -> None:
         track = self.tracks[which]
         known = [n for n in track.rows if self.time[n] <= self.time[track.first] + FIT]
-        reach = min(BEFORE, PER_HIT * len(known))
+        reach = min(UNSEEN, PER_HIT * len(known))
         for number in range(track.first - 1, -1, -1):
             support, near = self.begin(track)
             if self.time[support] - self.time[number] > reach:
@@ -121,7 +121,7 @@ class WholeFilm:
         elif number > finds[-1]:
             anchor = finds[-1]
             numbers = [n for n in finds if self.time[n] >= self.time[anchor] - FIT]
-            limit, origin = min(AFTER, PER_HIT * len(finds)), "predicted"
+            limit, origin = min(UNSEEN, PER_HIT * len(finds)), "predicted"
         else:
             a = max(n for n in finds if n < number)
             b = min(n for n in finds if n > number)
