@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from anonymize.archive.log_pictures import LogPictures, check_readable
-from anonymize.archive.log_rules import NO_KNOWN_PICTURE, Verdict, judge
+from anonymize.archive.log_rules import NO_KNOWN_PICTURE, Verdict, judge, why_not_attached
 from anonymize.archive.work import FileResult, Tools
 from anonymize.errors import MediaError
 from anonymize.media.log_records import (
@@ -105,12 +105,11 @@ def reprocess_log(source: Path, target: Path, tools: Tools) -> FileResult:
         with open_log(source) as reader, _staged(target) as part:
             survey = _survey(reader, tools)
             pictures = LogPictures(tools, survey.fated("hide"), (survey.last_ns - survey.first_ns))
-            removed: dict[str, None] = {}
-            meant = _rewrite(reader, create_log(part, reader), survey, pictures, tools, removed)
+            meant = _rewrite(reader, create_log(part, reader), survey, pictures, tools)
             if sum(meant.counts.values()) != sum(survey.counts[c.number] for c in survey.kept()):
                 raise MediaError("changed while it was read; nothing was kept")
             _check_written(part, meant)
-        return _result(survey, pictures, meant, removed)
+        return _result(survey, pictures, meant)
     except MediaError as fault:
         raise MediaError(f"{source}: {fault}") from fault.__cause__
     except OSError as fault:
@@ -163,12 +162,7 @@ def _ask_first(message: LogMessage, survey: _Survey) -> None:
 
 
 def _rewrite(
-    reader: LogReader,
-    writer: LogWriter,
-    survey: _Survey,
-    pictures: LogPictures,
-    tools: Tools,
-    removed: dict[str, None],
+    reader: LogReader, writer: LogWriter, survey: _Survey, pictures: LogPictures, tools: Tools
 ) -> _Digest:
     """Write every record that may stay, the pictures hidden; returns what the file has to say."""
     meant = _Digest()
@@ -187,9 +181,11 @@ def _rewrite(
                 if verdict.codec is not None:
                     record = replace(record, data=pictures.hide(record, verdict.codec))
                 meant.add_message(record)
-        elif isinstance(record, LogAttachment) and record.name not in tools.settings.keep_channels:
-            removed[f"attachment {record.name}"] = None
-            continue
+        elif isinstance(record, LogAttachment):
+            if reason := why_not_attached(record, tools.settings.keep_channels):
+                pictures.removed[f"attachment {record.name}: {reason}"] = None
+                continue
+            pictures.notes[f"attachment {record.name!r} passes because it was asked for"] = None
         elif isinstance(record, LogNote):
             pictures.notes[f"metadata {record.name!r} is kept as it is"] = None
         writer.add(record)
@@ -211,7 +207,7 @@ def _check_written(part: Path, meant: _Digest) -> None:
         raise MediaError("was written with other messages than were meant; nothing was kept")
 
 
-def _result(survey: _Survey, pictures: LogPictures, meant: _Digest, removed: dict[str, None]) -> FileResult:
+def _result(survey: _Survey, pictures: LogPictures, meant: _Digest) -> FileResult:
     dropped: Counter[str] = Counter()
     names = []
     for channel in survey.fated("drop"):
@@ -234,7 +230,7 @@ def _result(survey: _Survey, pictures: LogPictures, meant: _Digest, removed: dic
         origins=dict(pictures.origins),
         confidence_histogram=tuple(pictures.confidences[place] for place in range(10)),
         dropped=dict(dropped),
-        removed=(*names, *removed, *pictures.removed),
+        removed=(*names, *pictures.removed),
         certainty=pictures.moments(),
         verified=tuple(checks if frames else checks[:1]),
         notes=(*(f"channel {topic} passes because it was asked for" for topic in asked), *pictures.notes),

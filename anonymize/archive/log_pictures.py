@@ -10,15 +10,16 @@ import numpy as np
 
 from anonymize.archive.engines import corrected_everywhere
 from anonymize.archive.log_rules import Verdict
-from anonymize.archive.picture_bytes import verify, write_hidden
+from anonymize.archive.picture_bytes import LOSSY_TOLERANCE, verify, write_hidden
 from anonymize.archive.second_look import SecondLook
 from anonymize.archive.work import Moment, Tools
 from anonymize.errors import MediaError
 from anonymize.frames import Box, CapturedFrame, Dropped, Origin, ReleasedFrame
-from anonymize.media.image_messages import CompressedImage, ImageCodec, RawImage
+from anonymize.media.image_messages import CompressedImage, ImageCodec, RawImage, VideoPicture
 from anonymize.media.log_records import Channel, LogMessage
 from anonymize.media.packed_pixels import NANOSECOND, pack, unpack
 from anonymize.media.pictures import read_picture
+from anonymize.media.video_messages import VideoDecoder, VideoEncoder
 from anonymize.pipeline import MAX_CAMERAS, Engine
 
 MOMENTS: Final = 24
@@ -38,6 +39,8 @@ def check_readable(message: LogMessage, verdict: Verdict) -> None:
     image = verdict.codec.read(message.data)
     if isinstance(image, RawImage):
         unpack(image, message.time_ns, "")
+    elif isinstance(image, VideoPicture):
+        VideoDecoder(image.form).decode(image.data, message.time_ns, "")
     else:
         read_picture(image.data)
 
@@ -63,6 +66,7 @@ class LogPictures:
         self._second_look = SecondLook(tools, settings)
         self._step_ns = max(duration_ns // LOOKS, LEAST_STEP_NS)
         self._due_ns: dict[int, int] = {}
+        self._streams: dict[int, tuple[VideoDecoder, VideoEncoder]] = {}
         self._tracks: set[tuple[int, str, int]] = set()
         self._moments: dict[tuple[int, int], Moment] = {}
         self.frames: Counter[int] = Counter()
@@ -86,8 +90,12 @@ class LogPictures:
         """
         try:
             image = codec.read(message.data)
-            hide = self._hide_raw if isinstance(image, RawImage) else self._hide_compressed
-            data, frame, boxes = hide(message, codec, image)  # type: ignore[arg-type]
+            if isinstance(image, RawImage):
+                data, frame, boxes = self._hide_raw(message, codec, image)
+            elif isinstance(image, VideoPicture):
+                data, frame, boxes = self._hide_video(message, codec, image)
+            else:
+                data, frame, boxes = self._hide_compressed(message, codec, image)
         except MediaError as fault:
             topic, number = self._topics[message.channel], self.frames[message.channel]
             raise MediaError(f"in picture {number} of {topic}: {fault}") from fault.__cause__
@@ -124,6 +132,23 @@ class LogPictures:
             raise MediaError("a message was written with another picture; nothing was kept")
         self._note(picture.notes, written.notes)
         return data, replace(again.frame, pts=message.time_ns, time_base=NANOSECOND), hidden.boxes
+
+    def _hide_video(
+        self, message: LogMessage, codec: ImageCodec, image: VideoPicture
+    ) -> tuple[bytes, CapturedFrame, tuple[Box, ...]]:
+        if message.channel not in self._streams:
+            decoder = VideoDecoder(image.form)
+            self._streams[message.channel] = decoder, VideoEncoder(decoder.codec)
+        decoder, encoder = self._streams[message.channel]
+        frame = decoder.decode(image.data, message.time_ns, self._camera(message))
+        hidden = self._process(message, frame)
+        coded, again = encoder.encode(hidden, is_keyframe=decoder.is_keyframe)
+        _check_fills(hidden, again)
+        data = codec.write(message.data, coded)
+        if codec.read(data) != VideoPicture(coded, image.form):
+            raise MediaError("a message was written with another picture; nothing was kept")
+        self.notes["video streams are encoded anew, every picture of them"] = None
+        return data, again, hidden.boxes
 
     def _process(self, message: LogMessage, frame: CapturedFrame) -> ReleasedFrame:
         engine = self._engines[self._places[message.channel] // MAX_CAMERAS]
@@ -182,3 +207,16 @@ class LogPictures:
     def moments(self) -> tuple[Moment, ...]:
         """The least certain moments, least certain first."""
         return tuple(sorted(self._moments.values(), key=lambda moment: moment.confidence))
+
+
+def _check_fills(hidden: ReleasedFrame, again: CapturedFrame) -> None:
+    """The luma of each hidden area, decoded again, beside its fill."""
+    for box in hidden.boxes:
+        x1, y1, x2, y2 = box.hidden_xyxy
+        wanted, came = (
+            planes[0][y1:y2, x1:x2].astype(np.float32) for planes in (hidden.planes, again.planes)
+        )
+        if wanted.size and (levels := float(np.abs((came - wanted).mean()))) > LOSSY_TOLERANCE:
+            raise MediaError(
+                f"was written with a {box.label} that is {levels:.0f} levels from its fill; nothing was kept"
+            )

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from anonymize.errors import MediaError
-from anonymize.media.image_messages import COMPRESSED, RAW, ImageCodec, codec_for
-from anonymize.media.log_records import Channel
+from anonymize.media.image_messages import COMPRESSED, RAW, VIDEO, ImageCodec, codec_for
+from anonymize.media.log_records import Channel, LogAttachment
+from anonymize.media.sniff import HEADER_BYTES, picture_format
 
 # Told by name and encoding. None of them holds a place, a motion, a picture, a distance or a text of somebody's own.
 PASSING: Final = frozenset(
@@ -31,7 +32,7 @@ _ENCODINGS: Final = frozenset(
 )
 # Why a schema is left out, by what its name holds; the first that fits. What fits none is "not on the list".
 _PICTURE: Final = re.compile(
-    r"image|video|picture|frame(s)?$|camera(?!info|calibration)|theora|h26[45]|jpeg|ffmpeg.*packet|disparity|compresseddata",
+    r"image|video|picture|(?<!can_msgs/)frames?$|camera(?!info|calibration)|theora|h26[45]|jpeg|ffmpeg.*packet|disparity|compresseddata",
     re.IGNORECASE,
 )
 _REASONS: Final = (
@@ -45,6 +46,8 @@ _REASONS: Final = (
      "distances, which show persons and places"),
     (re.compile(r"string|log|text|diagnostic|audio", re.IGNORECASE), "words, which nobody looks through"),
 )  # fmt: skip
+# What an attachment must not be, even if it is asked for.
+_PICTURE_MEDIA: Final = re.compile(r"image/|video/|audio/", re.IGNORECASE)
 NO_KNOWN_PICTURE: Final = "a picture in a form that is not recognised"
 
 
@@ -55,7 +58,6 @@ class Verdict:
     fate: Literal["hide", "pass", "drop"]
     reason: str = ""
     codec: ImageCodec | None = None
-    is_raw: bool = False
 
 
 def judge(channel: Channel, keep_channels: tuple[str, ...]) -> Verdict:
@@ -65,14 +67,14 @@ def judge(channel: Channel, keep_channels: tuple[str, ...]) -> Verdict:
     """
     name = channel.schema_name
     known = (channel.schema_encoding, channel.message_encoding) in _ENCODINGS
-    if name in RAW | COMPRESSED:
+    if name in RAW | COMPRESSED | VIDEO:
         try:
             codec = codec_for(channel)
         except MediaError as fault:
             return Verdict("drop", f"{NO_KNOWN_PICTURE}: {fault}")
         if codec is None:
             return Verdict("drop", f"{NO_KNOWN_PICTURE}: {_encoding_of(channel)}")
-        return Verdict("hide", codec=codec, is_raw=name in RAW)
+        return Verdict("hide", codec=codec)
     if name in PASSING and known:
         return Verdict("pass")
     if _PICTURE.search(name):
@@ -80,6 +82,16 @@ def judge(channel: Channel, keep_channels: tuple[str, ...]) -> Verdict:
     if channel.topic in keep_channels:
         return Verdict("pass", "asked for")
     return Verdict("drop", next((why for form, why in _REASONS if form.search(name)), "not on the list"))
+
+
+def why_not_attached(attachment: LogAttachment, keep_channels: tuple[str, ...]) -> str:
+    """Why an attachment is left out, in words; empty where it was asked for and is no picture by name or content."""
+    if attachment.name not in keep_channels:
+        return "attachments are left out"
+    start = attachment.data[:HEADER_BYTES]
+    if _PICTURE_MEDIA.match(attachment.media_type) or picture_format(start) or start[4:8] == b"ftyp":
+        return NO_KNOWN_PICTURE
+    return ""
 
 
 def _encoding_of(channel: Channel) -> str:

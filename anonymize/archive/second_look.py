@@ -23,8 +23,8 @@ from anonymize.frames import Box, CapturedFrame, Origin, Plane
 from anonymize.settings import Settings
 
 HIDDEN_SHARE: Final = 0.5  # of a found box: with as much of it hidden, it was found the first time
-# Above the model's own threshold, from `scope_px` on. bench/archive_pictures.py --second-look 300 on data/train:
-# 0.10 sets 12 files aside (2 for a marked object), 0.20 sets 1; without it 52 (6), and at any size 81 (11).
+# Above the model's threshold, from `scope_px` on (bench/archive_pictures.py --second-look 300, data/train): without a
+# margin 51 files are set aside, 6 of them for a marked object; 0.10 sets 12 aside (2), 0.20 sets 1 (0).
 # Where many frames of one file are looked at, the larger one: a file is set aside for its least lucky frame.
 PICTURE_MARGIN: Final = 0.10
 SAMPLE_MARGIN: Final = 0.20
@@ -103,20 +103,20 @@ class SecondLook:
             *upright_size(frame.width, frame.height, frame.rotation_deg),
             scope_px=first.scope_px, keep_px=first.keep_px, min_long_side=first.min_long_side_px,
         )  # fmt: skip
-        percent = round(100 * size.scale * (LARGER if size.scale * LARGER <= 1.0 else SMALLER))
-        if percent not in self._detectors:
+        permille = round(1000 * size.scale * (LARGER if size.scale * LARGER <= 1.0 else SMALLER))
+        if permille not in self._detectors:
             if len(self._detectors) == MAX_DETECTORS:
                 self._detectors.clear()
             settings = DetectionSettings(
                 thresholds=dict(first.thresholds or {}),
                 classes=first.classes,
-                scope_px=100,
-                keep_px=percent,
+                scope_px=1000,
+                keep_px=permille,
                 min_long_side_px=1,
                 cautious=first.cautious,
             )
-            self._detectors[percent] = Detector(self._model, settings, threads=self._threads)
-        return self._detectors[percent]
+            self._detectors[permille] = Detector(self._model, settings, threads=self._threads)
+        return self._detectors[permille]
 
     def _counts(self, found: BoxTable, row: int, detector: Detector) -> bool:
         """Whether a find is sure and large enough to set a file aside for it."""

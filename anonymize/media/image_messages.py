@@ -24,12 +24,14 @@ RAW: Final = frozenset({"sensor_msgs/Image", "foxglove.RawImage", "foxglove_msgs
 COMPRESSED: Final = frozenset(
     {"sensor_msgs/CompressedImage", "foxglove.CompressedImage", "foxglove_msgs/CompressedImage"}
 )
+VIDEO: Final = frozenset({"foxglove.CompressedVideo", "foxglove_msgs/CompressedVideo"})
 _RAW_FIELDS: Final = frozenset({"timestamp", "frame_id", "width", "height", "encoding", "step", "data"})
 _COMPRESSED_FIELDS: Final = frozenset({"timestamp", "frame_id", "format", "data"})
 _FOXGLOVE_ROS: Final = {
     "foxglove_msgs/msg/RawImage": "{time} timestamp\nstring frame_id\nuint32 width\nuint32 height\n"
     "string encoding\nuint32 step\nuint8[] data\n",
     "foxglove_msgs/msg/CompressedImage": "{time} timestamp\nstring frame_id\nuint8[] data\nstring format\n",
+    "foxglove_msgs/msg/CompressedVideo": "{time} timestamp\nstring frame_id\nuint8[] data\nstring format\n",
 }
 
 
@@ -52,7 +54,15 @@ class CompressedImage:
     data: bytes = field(repr=False)
 
 
-Image = RawImage | CompressedImage
+@dataclass(frozen=True, slots=True)
+class VideoPicture:
+    """One picture of a stream, as it is coded; `form` is the message's word for the codec."""
+
+    data: bytes = field(repr=False)
+    form: str
+
+
+Image = RawImage | CompressedImage | VideoPicture
 
 
 class ImageCodec(Protocol):
@@ -76,21 +86,24 @@ class ImageCodec(Protocol):
 def codec_for(channel: Channel) -> ImageCodec | None:
     """How pictures of this channel are read; None where schema and encoding are not ones that are known."""
     name, encodings = channel.schema_name, (channel.schema_encoding, channel.message_encoding)
-    if name not in RAW | COMPRESSED:
+    if name not in RAW | COMPRESSED | VIDEO:
         return None
     if "." not in name and encodings in (("ros2msg", "cdr"), ("ros2idl", "cdr"), ("ros1msg", "ros1")):
-        return _RosCodec(name, is_raw=name in RAW, generation=2 if encodings[1] == "cdr" else 1)
+        return _RosCodec(name, generation=2 if encodings[1] == "cdr" else 1)
     if name.startswith("foxglove.") and encodings == ("protobuf", "protobuf"):
-        return _ProtobufCodec(_message_class(channel.schema, name), is_raw=name in RAW)
+        return _ProtobufCodec(_message_class(channel.schema, name), name)
     if name.startswith("foxglove.") and encodings == ("jsonschema", "json"):
-        return _JsonCodec(is_raw=name in RAW)
+        return _JsonCodec(name)
     return None
 
 
-def _image(get: Callable[[str], Any], data: bytes, *, is_raw: bool) -> Image:
-    if not is_raw:
+def _image(name: str, get: Callable[[str], Any], data: bytes) -> Image:
+    """The picture of a message of schema `name`, its fields asked for by `get`."""
+    if name in COMPRESSED:
         return CompressedImage(data)
-    numbers = [get(name) for name in ("width", "height", "step")]
+    if name in VIDEO:
+        return VideoPicture(data, str(get("format")))
+    numbers = [get(field_name) for field_name in ("width", "height", "step")]
     if not all(isinstance(number, int) and 0 < number < 1 << 31 for number in numbers):
         raise MediaError(
             f"a message has a picture of {numbers[0]} x {numbers[1]} px in lines of {numbers[2]} bytes"
@@ -119,7 +132,6 @@ def _store(generation: int) -> Any:
 @dataclass(frozen=True, slots=True)
 class _RosCodec:
     name: str
-    is_raw: bool
     generation: int
 
     def _parse(self, data: bytes) -> Any:
@@ -149,9 +161,7 @@ class _RosCodec:
 
     def read(self, data: bytes) -> Image:
         message = self._parse(data)
-        image = _image(
-            lambda name: _plain(getattr(message, name)), message.data.tobytes(), is_raw=self.is_raw
-        )
+        image = _image(self.name, lambda name: _plain(getattr(message, name)), message.data.tobytes())
         if isinstance(image, RawImage) and getattr(message, "is_bigendian", False):
             return RawImage(
                 image.width, image.height, image.encoding, image.step, image.data, big_endian=True
@@ -221,7 +231,7 @@ def _in_order(files: list[Any]) -> list[Any]:
 @dataclass(frozen=True, slots=True)
 class _ProtobufCodec:
     message_class: Any
-    is_raw: bool
+    name: str
 
     def _parse(self, data: bytes) -> Any:
         from google.protobuf.message import DecodeError
@@ -236,7 +246,7 @@ class _ProtobufCodec:
 
     def read(self, data: bytes) -> Image:
         message = self._parse(data)
-        return _image(lambda name: getattr(message, name), message.data, is_raw=self.is_raw)
+        return _image(self.name, lambda name: getattr(message, name), message.data)
 
     def write(self, data: bytes, pixels: bytes) -> bytes:
         message = self._parse(data)
@@ -246,14 +256,14 @@ class _ProtobufCodec:
 
 @dataclass(frozen=True, slots=True)
 class _JsonCodec:
-    is_raw: bool
+    name: str
 
     def _parse(self, data: bytes) -> dict[str, Any]:
         try:
             message = json.loads(data)
         except ValueError:
             raise MediaError("a message is no JSON") from None
-        known = _RAW_FIELDS if self.is_raw else _COMPRESSED_FIELDS
+        known = _RAW_FIELDS if self.name in RAW else _COMPRESSED_FIELDS
         if not isinstance(message, dict) or set(message) - known or not isinstance(message.get("data"), str):
             raise MediaError("a message has other fields than Foxglove's")
         stamp = message.get("timestamp", {})
@@ -268,7 +278,7 @@ class _JsonCodec:
             pixels = base64.b64decode(message["data"], validate=True)
         except binascii.Error:
             raise MediaError("a message has a picture that is no base64") from None
-        return _image(message.get, pixels, is_raw=self.is_raw)
+        return _image(self.name, message.get, pixels)
 
     def write(self, data: bytes, pixels: bytes) -> bytes:
         message = self._parse(data)

@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from anonymize.errors import MediaError
+from anonymize.errors import MediaError, UsageError
 from anonymize.frames import Plane
 from anonymize.media.containers import jpeg_segments
 
@@ -197,7 +197,10 @@ def _library() -> Any:
         import jpeglib
         from jpeglib._bind import CJpegLib
     except ImportError as fault:
-        raise MediaError("jpeglib is not installed; wanted the extra 'archive'") from fault
+        # not a MediaError: that would encode every picture of an archive anew, with loss
+        raise UsageError(
+            f"JPEGs of an archive need jpeglib ({fault}); wanted vehicle-anonymize[archive]"
+        ) from fault
     jpeglib.version.set(LIBRARY)
     return CJpegLib.get()
 

@@ -66,7 +66,8 @@ def open_lossless(picture: bytes) -> LosslessJpeg:
         raise MediaError(f"has {len(head.components)} components; only grey and YCbCr are rewritten")
     if len(head.components) == 3 and not _is_ycbcr(picture, head):
         raise MediaError("holds RGB as it is; only grey and YCbCr are rewritten")
-    if any(head.across % c.across or head.down % c.down for c in head.components) and head.across > 1:
+    factors = [head.factors(index) for index in range(len(head.components))]
+    if any(head.across % across or head.down % down for across, down in factors):
         raise MediaError("has a subsampling of uneven steps")
     return LosslessJpeg(head, read_coefficients(picture, head))
 

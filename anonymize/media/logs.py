@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import Final
 
-from anonymize.errors import MediaError
+from anonymize.errors import MediaError, UsageError
 from anonymize.media import logs_bag1, logs_mcap, logs_sqlite
 from anonymize.media.log_records import LogReader, LogWriter
 from anonymize.media.logs_bag1 import Bag1Reader, Bag1Writer
 from anonymize.media.logs_mcap import McapReader, McapWriter
 from anonymize.media.logs_sqlite import SqliteReader, SqliteWriter
+
+_LIBRARIES: Final = ("mcap", "rosbags", "google.protobuf")  # containers, and messages in any of them
 
 
 def is_log(path: Path) -> bool:
@@ -28,15 +32,19 @@ def open_log(path: Path) -> LogReader:
     ------
     MediaError
         It is no log, or cannot be read; the message ends the sentence "it ...".
+    UsageError
+        A library is missing.
     """
     try:
         with path.open("rb") as stream:
             kind = _kind(stream.read(16))
         if kind is None:
             raise MediaError("is no MCAP file, ROS 1 bag or ROS 2 bag")
+        for name in _LIBRARIES:
+            importlib.import_module(name)
         return kind(path)
     except ImportError as fault:
-        raise MediaError("cannot be read: wanted the extra 'archive'") from fault
+        raise UsageError(f"robot logs need {fault.name}; wanted vehicle-anonymize[archive]") from fault
     except MediaError:
         raise
     except OSError as fault:

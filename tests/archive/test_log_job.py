@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import sqlite3
+import sys
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +22,13 @@ from PIL import Image
 from rosbags.rosbag1 import Reader as BagReader
 
 from anonymize.archive.log_job import reprocess_log
+from anonymize.archive.picture_job import reprocess_picture
 from anonymize.archive.second_look import SecondLook
 from anonymize.archive.work import ArchiveSettings, FileResult, Tools
 from anonymize.detect import load_packaged
-from anonymize.errors import MediaError, SecondLookError
+from anonymize.errors import MediaError, SecondLookError, UsageError
 from anonymize.frames import Box, Label, Origin
+from anonymize.media import jpeg_coefficients
 from anonymize.media.log_records import LogMessage, Record
 from anonymize.media.logs_mcap import McapWriter
 from anonymize.settings import FULL_SIZE_PX, Settings
@@ -382,3 +385,18 @@ def test_progress_and_stop(tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         reprocess_log(source, tmp_path / "c.mcap", Tools(tools.settings, MODEL, check_stop=stop))
     assert not list(tmp_path.glob("*c.mcap*"))
+
+
+def test_a_missing_library_is_said_and_never_worked_around(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mcap", None)
+    source = made.write_mcap(tmp_path / "a.mcap", [bool_topic()])
+    with pytest.raises(UsageError, match="mcap; wanted"):
+        reprocess_log(source, tmp_path / "b.mcap", make_tools())
+    monkeypatch.setitem(sys.modules, "jpeglib", None)
+    jpeg_coefficients._library.cache_clear()
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    with pytest.raises(UsageError, match="jpeglib"):  # not encoded anew, with loss, without a word
+        reprocess_picture(tmp_path / "a.jpg", tmp_path / "b.jpg", make_tools())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg", "a.mcap"]

@@ -60,7 +60,7 @@ def test_what_is_not_on_the_list_is_left_out_and_named_with_its_reason(tmp_path:
     for place, (name, reason) in enumerate(DROPPED.items()):
         short = name.replace("/msg/", "/")
         assert any(f"/t{place} ({short}): {reason}" in line for line in result.removed), name
-    assert "attachment calibration.bin" in result.removed
+    assert "attachment calibration.bin: attachments are left out" in result.removed
     assert sum(result.dropped.values()) == len(DROPPED)
 
 
@@ -103,6 +103,17 @@ def test_a_topic_that_is_asked_for_passes_and_stands_in_the_notes(tmp_path: Path
     result = reprocess_log(source, tmp_path / "b.mcap", tools("/fix"))
     assert SECRET * 3 in (tmp_path / "b.mcap").read_bytes()
     assert "channel /fix passes because it was asked for" in result.notes
+
+
+@pytest.mark.parametrize(("content", "passes"), [(SECRET * 3, True), (JPEG + SECRET, False)])
+def test_an_attachment_that_is_asked_for_passes_if_it_is_no_picture(
+    tmp_path: Path, content: bytes, passes: bool
+) -> None:
+    topic = Topic("/front", made.ros_schema(2, "sensor_msgs/msg/Image"), "cdr", [made.ros_image(2, "mono8")])
+    source = made.write_mcap(tmp_path / "a.mcap", [topic], compression="", attachment=content)
+    result = reprocess_log(source, tmp_path / "b.mcap", tools("calibration.bin"))
+    assert (SECRET in (tmp_path / "b.mcap").read_bytes()) == passes
+    assert any("calibration.bin" in line for line in (result.notes if passes else result.removed))
 
 
 def test_a_camera_that_is_asked_for_is_hidden_all_the_same(tmp_path: Path) -> None:
