@@ -3,6 +3,7 @@
     python bench/archive.py                  # cost, some minutes
     python bench/archive.py --rounds 5
     python bench/archive.py --hour           # peak memory over an hour of film, some minutes
+    python bench/archive.py --fill           # how near to its fill an area is after coding, by encoder and quality
 
 Sources are clips of `../shared/data/video`, their frames repeated to 20 groups of a second or half a second, coded
 by x264 veryfast at CRF 20 into a folder in memory. Boxes are drawn by a fixed rule in 5, 30 and 100 % of the groups,
@@ -45,6 +46,8 @@ GROUPS = 20
 SHARES = (0.05, 0.30, 1.0)
 CLIPS = {"720p": ("us_highway_720p.mp4", 25), "1080p": ("car_passing_1080p.mp4", 12)}
 RATE = 25
+FILLS = (("h264", None), ("h264", 32), ("hevc", None), ("hevc", 32), ("av1", None), ("vp9", None), ("mjpeg", None),
+         ("mjpeg", 12))  # fmt: skip
 SETTINGS = ArchiveSettings(audio="drop")
 CODEC = {"preset": "veryfast", "crf": "20"}
 
@@ -169,6 +172,20 @@ def compare(folder: Path, name: str, b_frames: int, rounds: int) -> None:
         )
 
 
+def measure_fill(folder: Path) -> None:
+    """The largest differences between fill and file, for the tolerance of the proof."""
+    source, length = VIDEO / CLIPS["720p"][0], 38
+    for encoder, quality in FILLS:
+        settings = ArchiveSettings(encoder=encoder, quality=quality, audio="drop")
+        boxes, target = Boxes(length, 1.0, groups=1), folder / "out.mkv"
+        target.unlink(missing_ok=True)
+        facts = rewrite_video(
+            source, target, has_boxes=boxes.has_boxes, hide=boxes.hide, settings=settings,
+            progress=lambda _: None, check_stop=lambda: None,
+        )  # fmt: skip
+        print(f"{encoder:6} quality {quality or 'default'}: {facts.verified[1]}")
+
+
 def resident_mib() -> float:
     """Memory of this process, MiB."""
     line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmRSS"))
@@ -221,13 +238,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--b-frames", type=int, default=0)
     parser.add_argument("--hour", nargs="?", type=int, const=3600, help="seconds of film (3600)")
+    parser.add_argument("--fill", action="store_true")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as name:
         if chosen.hour:
             measure_hour(Path(name), chosen.hour)
-            return
-        for size in CLIPS:
-            compare(Path(name), size, chosen.b_frames, chosen.rounds)
+        elif chosen.fill:
+            measure_fill(Path(name))
+        else:
+            for size in CLIPS:
+                compare(Path(name), size, chosen.b_frames, chosen.rounds)
 
 
 if __name__ == "__main__":

@@ -154,8 +154,10 @@ class _Job:
         Raises
         ------
         MediaError
-            It was dropped.
+            It was dropped, or is made of two fields.
         """
+        if captured.interlaced:
+            raise MediaError(f"{self.source}: frame {number} is interlaced; wanted progressive video")
         outcome = self.hide(captured, number)
         if isinstance(outcome, Dropped):
             raise MediaError(
@@ -213,7 +215,7 @@ def _rewrite_groups(job: _Job, reader: GroupReader, scan: GroupScan, marked: lis
                     writer.write(job.hidden(captured, number))
                     job.told(number, scan.frames)
             else:
-                writer.copy(group)
+                writer.copy(group, job.check_stop)
                 job.told(group.first_frame + group.packets, scan.frames)
         reader.end_groups()
     job.progress(job.size)
@@ -243,6 +245,7 @@ def _facts_of(
     writer: VideoWriter, proof: Proof, *, copied: int, groups: int, fall_back: str = ""
 ) -> RewriteFacts:
     facts = writer.reader.facts
+    anew = [f"every picture was encoded anew: {fall_back}"] if fall_back else []
     left_out = [note for note in writer.notes if "left out" in note]
     return RewriteFacts(
         frames=writer.frames_written,
@@ -253,5 +256,5 @@ def _facts_of(
         encoder=writer.encoder,
         removed=tuple(left_out),
         verified=proof.passed(),
-        notes=tuple(note for note in writer.notes if note not in left_out),
+        notes=tuple([note for note in writer.notes if note not in left_out] + anew),
     )

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from anonymize.errors import AnonymizeError, MediaError
+from anonymize.errors import AnonymizeError, MediaError, VerificationError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -47,6 +47,8 @@ def foreign_errors(path: Path, doing: str) -> Iterator[None]:
     av = load_av()
     try:
         yield
+    except VerificationError:  # says itself what was found where
+        raise
     except MediaError as error:  # from `FileWindow` or `refuse_other_files`, which do not know the name
         if str(error).startswith(str(path)):
             raise

@@ -206,22 +206,18 @@ def _set_up(codec: Any, key: str, facts: VideoFacts, quality: Quality, *, reorde
     codec.options = _options(key, encoder, facts.mastering, quality)
     if facts.chroma_location:
         codec.options = {**codec.options, "chroma_sample_location": facts.chroma_location}
-    if encoder.quality_option == "qscale":
-        codec.qscale = True
-        codec.options = {
-            **codec.options,
-            "global_quality": str((encoder.quality if quality.crf is None else quality.crf) * _LAMBDA),
-        }
 
 
 _GLOBAL_HEADER: Final = 1 << 22  # AV_CODEC_FLAG_GLOBAL_HEADER
-_LAMBDA: Final = 118  # FF_QP2LAMBDA, libavutil/avutil.h
 
 
 def _options(key: str, encoder: Encoder, light: MasteringLight | None, quality: Quality) -> dict[str, str]:
     options = dict(encoder.fixed)
-    if encoder.quality_option != "qscale":
-        options[encoder.quality_option] = str(encoder.quality if quality.crf is None else quality.crf)
+    chosen = str(encoder.quality if quality.crf is None else quality.crf)
+    if encoder.quality_option == "qscale":  # the same for every picture; `global_quality` alone is not heard
+        options["qmin"] = options["qmax"] = chosen
+    else:
+        options[encoder.quality_option] = chosen
     if encoder.preset_option:
         options[encoder.preset_option] = quality.preset or encoder.preset
     if key == "hevc":

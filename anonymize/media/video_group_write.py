@@ -8,7 +8,7 @@ the stream, before every keyframe, and a player that seeks finds the right ones 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,7 +77,7 @@ class GroupWriter(VideoWriter):
         self._our_sets = {set_key(unit, self._rules): unit for unit in units if self._is_set(unit)}
         if not self._sets_inside and self._our_sets.keys() & self._scan.sets.keys():
             raise MediaError(f"{self.path}: the encoder's parameter sets have the ids of the source's")
-        self._written_proof.source_sets = self._scan.sets
+        self._written_proof.record.source_sets = self._scan.sets
         # Described by facts alone, as where all is encoded: a stream made from the source's would take along
         # whatever lies beside its description (side data of the container).
         self._stream = add_video_stream(
@@ -100,11 +100,12 @@ class GroupWriter(VideoWriter):
 
     # -- groups -------------------------------------------------------------------------------------------------
 
-    def copy(self, group: Group) -> None:
-        """The group as it is, slices alone."""
+    def copy(self, group: Group, check_stop: Callable[[], None] = lambda: None) -> None:
+        """The group as it is, slices alone; `check_stop` raises to end (an open group may be a whole film)."""
         self.end_run()
         times = []
         for packet, decode_time in self.reader.packets_of(group):
+            check_stop()
             if packet.is_corrupt or packet.pts is None:
                 raise MediaError(f"{self.reader.path}: a packet at {packet.dts} is damaged; wanted it whole")
             slices = slices_of(split_units(bytes(packet), self._scan.length_bytes), self._rules)

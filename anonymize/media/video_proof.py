@@ -9,7 +9,6 @@ source's, so that the same slices decode to the same pictures.
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,12 +21,13 @@ import numpy.typing as npt
 
 from anonymize.errors import MediaError, VerificationError
 from anonymize.frames import LAYOUTS, Box, CapturedFrame, ReleasedFrame
-from anonymize.media.nal import RULES, begins_anew, join_units, slices_of, split_units
-from anonymize.media.parameter_sets import SetKey, Sets, read_record, set_key
+from anonymize.media.nal import join_units
 from anonymize.media.video_av import foreign_errors, load_av, open_input
 from anonymize.media.video_check import compare_times
+from anonymize.media.video_encoders import ffmpeg_format
 from anonymize.media.video_facts import NATIVE, VideoFacts
 from anonymize.media.video_planes import planes_of, writable_planes
+from anonymize.media.video_read_back import ReadBack, Record, Run, add_to, new_digest, picture_bytes
 
 if TYPE_CHECKING:
     import av
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 CheckFrame = Callable[[CapturedFrame, tuple[Box, ...]], None]
 # Levels of 8 bit between the fill and what the file shows: the mean over a plane of an area, and over the worst cell
-# of it; an area smaller than a cell is one. Measured with eight moving boxes a frame at the default qualities: 4.6 and
-# 15.4 at most (AV1; H.264 and HEVC 3.2 and 4.5), at CRF 34 of HEVC 9.5 and 16.6; what lay there: 18 and 37 (median).
+# of it; an area smaller than a cell is one. `bench/archive.py --fill` at the default qualities: 2.8 and 13.8 at most
+# (AV1; H.264 1.0 and 2.7), with boxes in the colour of their surroundings 4.6 and 15.4, at CRF 34 of HEVC 9.5 and 16.6;
+# what had lain there: 18 and 37 (medians).
 MEAN_TOLERANCE: Final = 12.0
 CELL_TOLERANCE: Final = 24.0
 CELL_PX: Final = 8  # samples; a transform block
@@ -44,16 +45,6 @@ ENCODED_SAMPLE_S: Final = 2  # between frames of encoded groups that are looked 
 COPIED_SAMPLE_S: Final = 10  # the same of copied groups
 _DECODERS: Final = {"av1": ("libdav1d", "libaom-av1")}  # FFmpeg's own of that name needs a graphics processor
 _MAX_PATCH: Final = 1 << 16  # samples kept of one area's plane; of larger ones every second or fourth line
-
-
-@dataclass(slots=True)
-class _Run:
-    """Pictures that were encoded by one encoder, or copied, without a break."""
-
-    copied: bool
-    packets: int = 0
-    first_picture: bytes = b""
-    digest: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +77,8 @@ class Proof:
         Largest mean difference of an area's plane, and of a cell of one, levels of 8 bit.
     pictures_decoded : int
         First pictures of runs, decoded from the file.
+    record : Record
+        What was written so far.
     """
 
     def __init__(
@@ -100,17 +93,15 @@ class Proof:
         self.frames_compared = self.areas_compared = self.pictures_decoded = 0
         self.worst_mean = self.worst_cell = 0.0
         self._path = path
-        self._codec = codec
+        self.record = Record(path, codec, facts.time_base)
         self._facts = facts
         self._check_frame = check_frame
         self._check_stop = check_stop
-        self._runs: list[_Run] = []
         self._expected: dict[int, tuple[tuple[Box, ...], list[_Patch]]] = {}
         self._decoder: Any = None
         self._in_run = False
-        self._digest = _new_digest()
+        self._digest = new_digest()
         self._next_sample = -(2**62)
-        self.source_sets: Sets = {}
 
     # -- while the file is written ------------------------------------------------------------------------------
 
@@ -124,9 +115,9 @@ class Proof:
     def see(self, packet: Packet[Any], encoder: Any) -> None:
         """A packet of the encoder: decode it and compare what comes out."""
         if self._decoder is None:
-            self._decoder = decoder_of(self._codec, bytes(encoder.extradata or b""))
+            self._decoder = decoder_of(self.record.codec, bytes(encoder.extradata or b""))
         if not self._in_run:
-            self._begin_run(_Run(copied=False))
+            self._begin_run(Run(copied=False))
             self._in_run = True
         self._note(bytes(packet), 0)
         for picture in self._decode(packet):
@@ -148,17 +139,17 @@ class Proof:
     def copy(self, slices: list[bytes], first_picture: Callable[[], av.VideoFrame] | None = None) -> None:
         """A copied packet's slices; with the first of a run, what decodes it from the source."""
         if first_picture is not None:
-            self._begin_run(_Run(copied=True, first_picture=_digest_of(first_picture())))
+            self._begin_run(Run(copied=True, first_picture=self.digest_of(first_picture())))
         self._note(join_units(slices, start_codes=True), 0)
 
-    def _begin_run(self, run: _Run) -> None:
-        self._runs.append(run)
-        self._digest = _new_digest()
+    def _begin_run(self, run: Run) -> None:
+        self.record.runs.append(run)
+        self._digest = new_digest()
 
     def _note(self, content: bytes, length_bytes: int) -> None:
-        run = self._runs[-1]
+        run = self.record.runs[-1]
         run.packets += 1
-        _add(self._digest, picture_bytes(self._codec, content, length_bytes))
+        add_to(self._digest, picture_bytes(self.record.codec, content, length_bytes))
         run.digest = self._digest.digest()
 
     def _decode(self, packet: Packet[Any] | None) -> list[av.VideoFrame]:
@@ -176,9 +167,9 @@ class Proof:
                 f"{self._path}: an encoded frame came out damaged, or twice, at pts {pts}"
             )
         boxes, patches = self._expected.pop(pts)
-        run = self._runs[-1]
-        run.first_picture = run.first_picture or _digest_of(picture)
-        picture = _as_written(picture, self._facts)
+        run = self.record.runs[-1]
+        run.first_picture = run.first_picture or self.digest_of(picture)
+        picture = self.as_written(picture)
         planes = planes_of(picture, self._facts.pixel_format)
         for patch in patches:
             self._compare_patch(patch, planes[patch.plane], pts)
@@ -207,9 +198,39 @@ class Proof:
         self._next_sample = pts + int(every_s / self._facts.time_base)
         self._check_frame(_captured(picture, pts, self._facts), boxes)
 
+    def is_due(self, pts: int) -> bool:
+        """Whether a picture of a copied run at this time is wanted."""
+        return self._check_frame is not None and pts >= self._next_sample
+
+    def look(self, picture: av.VideoFrame, pts: int) -> None:
+        """A picture of a copied run, where one is due."""
+        self._sample(self.as_written(picture), pts, (), COPIED_SAMPLE_S)
+
+    def digest_of(self, picture: av.VideoFrame) -> bytes:
+        """Of every shown sample."""
+        pixel_format = NATIVE.get(picture.format.name)
+        if pixel_format is None:
+            raise VerificationError(f"{self._path}: a picture came out as {picture.format.name}")
+        digest = new_digest()
+        for plane in planes_of(picture, pixel_format):
+            digest.update(np.ascontiguousarray(plane).data)
+        return digest.digest()
+
+    def as_written(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """The picture in the format in which it was hidden: NV12 comes out of a decoder as three planes."""
+        facts = self._facts
+        if (picture.width, picture.height) != (facts.width, facts.height):
+            raise VerificationError(
+                f"{self._path}: a picture came out as {picture.width} x {picture.height} px; "
+                f"wanted {facts.width} x {facts.height}"
+            )
+        if NATIVE.get(picture.format.name) is facts.pixel_format:
+            return picture
+        return picture.reformat(format=ffmpeg_format(facts.pixel_format))
+
     def passed(self) -> tuple[str, ...]:
         """What the file has passed, in words; to be asked when it is complete."""
-        copied = sum(run.packets for run in self._runs if run.copied)
+        copied = sum(run.packets for run in self.record.runs if run.copied)
         worst = f"largest difference {self.worst_mean:.1f} levels, {self.worst_cell:.1f} in a cell"
         lines = [
             f"{self.frames_compared + copied:,} pictures read back from the file, bytes and times as written",
@@ -234,149 +255,21 @@ class Proof:
         try:
             with foreign_errors(path, "cannot be read back"), open_input(descriptor, path) as container:
                 stream = container.streams.video[0]
-                reading = _Reading(self, stream)
+                reading = ReadBack(self.record, stream, self)
                 self._next_sample = -(2**62)
                 for packet in container.demux(stream):
                     self._check_stop()
-                    time = (
-                        packet.pts if packet.pts is not None else packet.dts
-                    )  # AVI has decoding times alone
+                    time = packet.dts if packet.pts is None else packet.pts  # AVI has decoding times alone
                     if packet.size and time is not None and not packet.is_discard:
                         found.append(time)
                         reading.take(packet)
                 reading.end()
+                self.pictures_decoded = reading.pictures_decoded
             return compare_times(path, found, stream.time_base or Fraction(1), written, time_base)
         except VerificationError:
             raise
         except MediaError as error:
             raise VerificationError(str(error)) from error
-
-
-class _Reading:
-    """The packets of the finished file, run by run."""
-
-    def __init__(self, proof: Proof, stream: Any) -> None:
-        self._proof = proof
-        self._path = proof._path
-        self._stream = stream
-        self._rules = RULES.get(proof._codec)
-        self._left = list(reversed(proof._runs))
-        self._run: _Run | None = None
-        self._packets = 0
-        self._digest: Any = None
-        self._length_bytes = 0
-        self._sets: dict[SetKey, bytes] = {}
-        if self._rules:
-            units, self._length_bytes = read_record(bytes(stream.codec_context.extradata or b""), self._rules)
-            self._note_sets(units)
-        if stream.codec_context.codec.canonical_name != proof._codec:
-            raise VerificationError(f"{self._path}: holds {stream.codec_context.name}; wanted {proof._codec}")
-
-    def take(self, packet: Packet[Any]) -> None:
-        content = bytes(packet)
-        units = split_units(content, self._length_bytes) if self._rules else []
-        self._note_sets(units)
-        first = self._run is None
-        if self._run is None:
-            if not self._left:
-                raise VerificationError(f"{self._path}: holds more pictures than were written")
-            self._run, self._packets = self._left.pop(), 0
-            self._digest = _new_digest()
-        run = self._run
-        self._packets += 1
-        _add(self._digest, picture_bytes(self._proof._codec, content, self._length_bytes))
-        if first or (run.copied and self._may_sample(packet, units)):
-            self._look(packet, run, first=first)
-        if self._packets == run.packets:
-            if self._digest.digest() != run.digest:
-                raise VerificationError(
-                    f"{self._path}: {run.packets} pictures were read back from it with other bytes"
-                )
-            self._run = None
-
-    def _note_sets(self, units: list[bytes]) -> None:
-        rules = self._rules
-        if rules:
-            self._sets.update((set_key(u, rules), u) for u in units if rules.type_of(u) in rules.sets)
-
-    def _may_sample(self, packet: Packet[Any], units: list[bytes]) -> bool:
-        """A closed group of a copied run begins here: are the sets the source's, and is a look due?"""
-        rules, proof = self._rules, self._proof
-        if rules is None or not begins_anew(slices_of(units, rules), rules):
-            return False
-        self._check_sets()
-        return proof._check_frame is not None and (packet.pts or 0) >= proof._next_sample
-
-    def _check_sets(self) -> None:
-        for key, unit in self._proof.source_sets.items():
-            if self._sets.get(key) != unit:
-                raise VerificationError(
-                    f"{self._path}: a copied group would be decoded with another parameter set {key} than the source's"
-                )
-
-    def _look(self, packet: Packet[Any], run: _Run, *, first: bool) -> None:
-        """Decode this picture, which needs no other, with the decoder that the file asks for."""
-        if run.copied:
-            self._check_sets()
-        codec = self._stream.codec_context
-        pictures = [*codec.decode(packet), *codec.decode(None)]
-        codec.flush_buffers()
-        if len(pictures) != 1 or pictures[0].is_corrupt:
-            raise VerificationError(
-                f"{self._path}: {len(pictures)} pictures came of a packet; wanted one, whole"
-            )
-        self._proof.pictures_decoded += 1
-        if first and _digest_of(pictures[0]) != run.first_picture:
-            raise VerificationError(
-                f"{self._path}: the picture at pts {packet.pts} was read back with other pixels than it was written"
-            )
-        if run.copied:
-            picture = _as_written(pictures[0], self._proof._facts)
-            self._proof._sample(picture, packet.pts or 0, (), COPIED_SAMPLE_S)
-
-    def end(self) -> None:
-        if self._left or self._run is not None:
-            raise VerificationError(f"{self._path}: holds fewer pictures than were written")
-
-
-def picture_bytes(codec: str, content: bytes, length_bytes: int) -> bytes:
-    """What of a packet makes the picture, free of what muxers add and take away.
-
-    H.264, HEVC: the slices. AV1: units of frames and tiles (AV1 specification 5.3). Others: all of it.
-    """
-    if rules := RULES.get(codec):
-        return join_units(slices_of(split_units(content, length_bytes), rules), start_codes=True)
-    return b"".join(_av1_pictures(content)) if codec == "av1" else content
-
-
-def _av1_pictures(content: bytes) -> list[bytes]:
-    units, at = [], 0
-    while at < len(content):
-        begin, head = at, content[at]
-        at += 2 if head & 4 else 1
-        size = len(content) - at
-        if head & 2:
-            size = shift = 0
-            while at < len(content):
-                byte = content[at]
-                at += 1
-                size |= (byte & 127) << shift
-                shift += 7
-                if byte < 128:
-                    break
-        at += size
-        if head >> 3 & 15 in (3, 4, 6):
-            units.append(content[begin:at])
-    return units
-
-
-def _new_digest() -> hashlib.blake2b:
-    return hashlib.blake2b(digest_size=16)
-
-
-def _add(digest: Any, content: bytes) -> None:
-    digest.update(len(content).to_bytes(8, "little"))
-    digest.update(content)
 
 
 def decoder_of(codec: str, record: bytes) -> Any:
@@ -388,28 +281,6 @@ def decoder_of(codec: str, record: bytes) -> Any:
     if record:
         context.extradata = record
     return context
-
-
-def _digest_of(picture: av.VideoFrame) -> bytes:
-    """Of every shown sample."""
-    pixel_format = NATIVE.get(picture.format.name)
-    if pixel_format is None:
-        raise VerificationError(f"a picture came out as {picture.format.name}")
-    digest = _new_digest()
-    for plane in planes_of(picture, pixel_format):
-        digest.update(np.ascontiguousarray(plane).data)
-    return digest.digest()
-
-
-def _as_written(picture: av.VideoFrame, facts: VideoFacts) -> av.VideoFrame:
-    """The picture in the format in which it was hidden: NV12 comes out of a decoder as three planes."""
-    if (picture.width, picture.height) != (facts.width, facts.height):
-        raise VerificationError(
-            f"a picture came out as {picture.width} x {picture.height} px; wanted {facts.width} x {facts.height}"
-        )
-    if NATIVE.get(picture.format.name) is facts.pixel_format:
-        return picture
-    return picture.reformat(format=str(facts.pixel_format))
 
 
 def _captured(picture: av.VideoFrame, pts: int, facts: VideoFacts) -> CapturedFrame:

@@ -14,12 +14,13 @@ pytest.importorskip("av", reason="PyAV is not installed: pip install vehicle-ano
 
 import av
 from av.bitstream import BitStreamFilterContext
+from av.packet import PacketSideData
 
 from anonymize.archive.work import ArchiveSettings
 from anonymize.errors import MediaError
 from anonymize.media.nal import H264
-from anonymize.media.parameter_sets import free_id
-from anonymize.media.video_groups import GroupReader
+from anonymize.media.parameter_sets import free_id, read_record, shape_of
+from anonymize.media.video_groups import GroupReader, GroupScan, _check_sets, _Scanner
 from tests.archive.video_making import (
     FAST,
     FILL,
@@ -179,6 +180,7 @@ def test_by_choice(tmp_path: Path, chosen: dict[str, Any], reason: str) -> None:
     source = grouped_clip(tmp_path / "in.mp4")
     facts = rewritten(source, tmp_path / "out.mp4", 3, settings=ArchiveSettings(preset="ultrafast", **chosen))
     assert (facts.fall_back, facts.copied_groups, facts.encoder) == (reason, 0, chosen.get("encoder", "h264"))
+    assert facts.notes[-1] == f"every picture was encoded anew: {reason}"
 
 
 def test_into_a_container_that_holds_no_groups(tmp_path: Path) -> None:
@@ -193,6 +195,57 @@ def test_interlaced_video_is_refused_by_name(tmp_path: Path, extension: str) -> 
     with pytest.raises(MediaError, match="is interlaced; wanted progressive video"):
         rewritten(source, tmp_path / f"out.{extension}")
     assert [path.name for path in tmp_path.iterdir()] == [source.name]
+
+
+def test_interlaced_frames_in_the_middle_are_refused_by_name(tmp_path: Path) -> None:
+    fields = {"preset": "fast", "flags": "+ildct+ilme", "x264-params": "tff=1"}
+    one = grouped_clip(tmp_path / "one.ts", groups=2)
+    two = grouped_clip(tmp_path / "two.ts", groups=2, times=range(20, 36), options=fields)
+    source = joined(tmp_path / "in.ts", one, two)
+    with pytest.raises(MediaError, match="frame 16 is interlaced; wanted progressive video"):
+        rewritten(source, tmp_path / "out.ts", 3)
+    assert not (tmp_path / "out.ts").exists()
+
+
+def test_sets_that_a_container_hands_in_beside_a_packet(tmp_path: Path) -> None:
+    """An MP4 with two descriptions of its samples: FFmpeg tells of the second by a record beside the packet."""
+    with av.open(str(grouped_clip(tmp_path / "in.mp4"))) as container:
+        stream = container.streams.video[0]
+        scanner = _Scanner(GroupScan(H264))
+        assert scanner.begin(bytes(stream.codec_context.extradata or b""))
+        first, second = (packet for packet, _ in zip(container.demux(stream), range(2), strict=False))
+        assert scanner.take(first)
+        second.set_sidedata(PacketSideData(1, 8))  # type: ignore[call-arg, arg-type]  # AV_PKT_DATA_NEW_EXTRADATA
+        assert not scanner.take(second)
+    assert scanner.scan.fall_back == "its parameter sets change"
+
+
+def test_a_reordered_film_that_says_no_delay(tmp_path: Path) -> None:
+    source = grouped_clip(tmp_path / "in.mp4", "h264-b", groups=1)
+    with av.open(str(source)) as container:
+        units, _ = read_record(bytes(container.streams.video[0].codec_context.extradata or b""), H264)
+    sequence = next(unit for unit in units if H264.type_of(unit) == 7)
+    assert shape_of(sequence, H264).says_delay
+    scan = GroupScan(H264, sets={(7, 0): silent(sequence), (8, 0): b"\x68"}, delay=1)
+    with pytest.raises(MediaError, match="reordered, and it does not say how far"):
+        _check_sets(scan)
+    _check_sets(GroupScan(H264, sets=scan.sets, delay=0))
+
+
+def silent(sequence: bytes) -> bytes:
+    """The set without usability information: x264's last flag before it is where the rest differs."""
+    bits = "".join(f"{byte:08b}" for byte in sequence[4:].replace(b"\0\0\3", b"\0\0"))
+    for cut in range(8, len(bits)):
+        candidate = bits[:cut] + "0" + "1"  # vui_parameters_present_flag 0, then the stop bit
+        padded = candidate.ljust(-(-len(candidate) // 8) * 8, "0")
+        made = sequence[:4] + int(padded, 2).to_bytes(len(padded) // 8, "big")
+        try:
+            shape = shape_of(made, H264)
+        except MediaError:
+            continue
+        if shape.progressive and shape.crop_px == (0, 0, 0, 0) and not shape.says_delay:
+            return made
+    raise AssertionError("no such cut")
 
 
 def scanned(path: Path) -> str:

@@ -19,7 +19,8 @@ from anonymize.media.nal import HEVC, RULES, join_units, slices_of, split_units
 from anonymize.media.video import open_video
 from anonymize.media.video_group_write import GroupWriter
 from anonymize.media.video_planes import writable_planes
-from anonymize.media.video_proof import _MAX_PATCH, Proof, _patches, picture_bytes
+from anonymize.media.video_proof import _MAX_PATCH, Proof, _patches
+from anonymize.media.video_read_back import picture_bytes
 from anonymize.media.video_write import VideoWriter
 from tests.archive.video_making import AREA, FAST, GROUP, area_of, grouped_clip, rewritten, seal
 from tests.media.video_samples import Clip, make_clip

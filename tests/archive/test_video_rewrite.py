@@ -18,6 +18,8 @@ from anonymize.archive.video_rewrite import rewrite_video
 from anonymize.archive.work import ArchiveSettings
 from anonymize.errors import MediaError, VerificationError
 from anonymize.frames import Box, CapturedFrame, Dropped, Reason
+from anonymize.media.nal import HEVC, join_units, split_units
+from anonymize.media.parameter_sets import read_record
 from anonymize.media.video import open_video
 from tests.archive.video_making import (
     AREA,
@@ -72,6 +74,29 @@ def test_an_independent_ffmpeg_decodes_the_same_pictures(tmp_path: Path, kind: s
     before, after = pictures(source), pictures(target)
     changed = [*range(GROUP), *range(2 * GROUP, 3 * GROUP)]
     assert [n for n in range(4 * GROUP) if after[n] != before[n]] == changed
+
+
+@pytest.mark.parametrize("kind", ["hevc", "hevc-b"])
+def test_a_second_decoder_gives_the_same_pictures(tmp_path: Path, kind: str) -> None:
+    """libde265 shares no line with FFmpeg."""
+    program = shutil.which("libde265-dec265")
+    if program is None:
+        pytest.skip("libde265's program is not installed (apt-get install libde265-examples)")
+    source, target = grouped_clip(tmp_path / "in.mkv", kind), tmp_path / "out.mkv"
+    rewritten(source, target, 0, IN_GROUP_1)
+    with av.open(str(target)) as container:
+        stream = container.streams.video[0]
+        units, length = read_record(bytes(stream.codec_context.extradata or b""), HEVC)
+        for packet in container.demux(stream):
+            units += split_units(bytes(packet), length)
+    (tmp_path / "out.265").write_bytes(join_units(units, start_codes=True))
+    command = [program, "-q", "-o", str(tmp_path / "out.yuv"), str(tmp_path / "out.265")]
+    subprocess.run(command, check=True, timeout=120, capture_output=True)
+    content, size = (tmp_path / "out.yuv").read_bytes(), 128 * 96 * 3 // 2
+    pictures = [content[at : at + size] for at in range(0, len(content), size)]
+    found = [hashlib.sha256(picture).hexdigest() for picture in pictures]
+    assert found == [digest for _, digest in decoded(target)]
+    assert found[2 * GROUP :] == [digest for _, digest in decoded(source)][2 * GROUP :]
 
 
 @pytest.mark.parametrize("kind", ["h264-b", "hevc-b"])
@@ -194,14 +219,15 @@ def test_what_is_asked_and_told(tmp_path: Path) -> None:
     assert told == sorted(told) and told[-1] == source.stat().st_size
 
 
-def test_a_sample_of_the_output_is_shown_with_its_boxes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("extension", ["mp4", "mkv"])
+def test_a_sample_of_the_output_is_shown_with_its_boxes(tmp_path: Path, extension: str) -> None:
     source = grouped_clip(tmp_path / "in.mp4", groups=50, width=64, height=96)
     seen: list[tuple[int, int, int]] = []
 
     def look(frame: CapturedFrame, boxes: tuple[Box, ...]) -> None:
-        seen.append((int(frame.pts * frame.time_base * 25), len(boxes), int(frame.planes[0][60, 20])))
+        seen.append((round(frame.pts * frame.time_base * 25), len(boxes), int(frame.planes[0][60, 20])))
 
-    rewritten(source, tmp_path / "out.mp4", *range(80), check_frame=look)
+    rewritten(source, tmp_path / f"out.{extension}", *range(80), check_frame=look)
     encoded = [(number, boxes) for number, boxes, _ in seen if number < 80]
     assert encoded == [(0, 1), (50, 1)]  # every 2 s
     assert all(abs(value - FILL) < 12 for number, _, value in seen if number < 80)

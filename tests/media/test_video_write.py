@@ -513,3 +513,16 @@ def test_every_pair_of_container_and_codec_works_or_says_why_not(
         return
     copy_video(source, target, released, encoder=encoder, preset=preset)
     assert [number for _, number in pictures(target)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("encoder", "good", "poor"), [("h264", 10, 40), ("hevc", 10, 40), ("av1", 20, 60),
+                                                        ("vp9", 10, 60), ("mjpeg", 2, 20)])  # fmt: skip
+def test_every_encoder_hears_the_quality(
+    tmp_path: Path, released: Seal, encoder: str, good: int, poor: int
+) -> None:
+    source = make_clip(Clip(tmp_path / "in.mkv", range(4)))
+    sizes = []
+    for quality in (good, poor):
+        copy_video(source, tmp_path / f"{quality}.mkv", released, encoder=encoder, crf=quality, preset=None)
+        sizes.append((tmp_path / f"{quality}.mkv").stat().st_size)
+    assert sizes[0] > 1.2 * sizes[1]
