@@ -32,7 +32,7 @@ class Worker:
 
     def __init__(self, inward: int, outward: int) -> None:
         self._inward, self._outward = inward, outward
-        self._asked = False
+        self._asked = self._idle = False
         self._told_s, self._told_bytes = 0.0, 0
 
     def run(self) -> None:
@@ -46,13 +46,23 @@ class Worker:
             send(self._outward, {"unfit": describe(fault)})
             return
         send(self._outward, {"ready": os.getpid()})
-        while (message := receive(self._inward)) is not None:
+        while (message := self._next()) is not None:
             self._told_s, self._told_bytes = 0.0, 0
             send(self._outward, self._answer(message["task"]))
+            if self._asked:  # whoever asked; the driver, if it goes on, starts another worker
+                return
 
     def ask(self, _number: int, _frame: FrameType | None) -> None:
-        """A signal: the job ends at its next question."""
+        """A signal: the job ends at its next question, an idle worker at once."""
         self._asked = True
+        if self._idle:
+            os._exit(0)
+
+    def _next(self) -> dict[str, Any] | None:
+        self._idle = True
+        message = receive(self._inward)
+        self._idle = False
+        return message
 
     def _prepare(self, plain: Any) -> None:
         from anonymize.archive.jobs import make_jobs

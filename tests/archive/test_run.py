@@ -306,3 +306,23 @@ def test_the_state_is_this_users_alone(archive, name):
     assert archive.state.path.stat().st_mode & 0o777 == 0o700
     assert (archive.state.path / name).stat().st_mode & 0o777 == 0o600
     assert not list(Path("/dev/shm").glob(f"anonymize-*-{name_of(str(archive.state.path))}"))
+
+
+def test_a_worker_that_is_asked_to_end_by_someone_else_is_replaced(archive):
+    archive.add("slow.jpg", *(f"p{number}.jpg" for number in range(5)))
+    crews: list[LocalCrew] = []
+    asked: list[int] = []
+
+    def make(setup, place):
+        crews.append(LocalCrew(setup, 1, scratch=place))
+        return crews[0]
+
+    def check() -> None:
+        if not asked and "picture slow.jpg" in archive.begun():
+            asked.extend(crews[0].pids)
+            os.kill(asked[0], signal.SIGTERM)
+
+    outcome = run_archive(archive.request(workers=1), Watcher(), check, make)
+    assert asked
+    assert outcome.done == 6
+    assert archive.begun().count("picture slow.jpg") == 2
