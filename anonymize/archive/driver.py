@@ -187,7 +187,8 @@ class Driver:
             return
         tries = self._tries[_name(task)] = self._tries.get(_name(task), 0) + 1
         if event.then == "again" and tries < MAX_TRIES:
-            self._journal.wait_again(task.key, tries=tries, error=event.error)
+            if task.step == "file" or task.key in self._held:  # else the look is for its neighbours' sake
+                self._journal.wait_again(task.key, tries=tries, error=event.error)
             self._ready.append(task)
             return
         self._give_up(task, event, "set aside" if event.then == "again" else event.then, tries)

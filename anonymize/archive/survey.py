@@ -30,6 +30,15 @@ class Survey:
         """The items that are to be done."""
         return [item for key, item in self.by_key.items() if self.standings[key].todo]
 
+    def neighbours(self, key: str) -> tuple[str, str]:
+        """Before and after it in its drive; one that kills workers is left alone, as if it was not there."""
+        item = self.by_key[key]
+        before, after = (
+            "" if near and self.standings[near].word == "set aside" else near
+            for near in (item.before, item.after)
+        )
+        return before, after
+
     @property
     def notes(self) -> list[str]:
         """What became of earlier corrections."""
@@ -65,7 +74,7 @@ def make_work(found: Survey, journal: Journal, place: Place, settings_digest: st
     """The tasks of all that is to be done, the looks that neighbours need included."""
     looks = _Looks(found, journal, place, settings_digest)
     wanted = {item.key for item in found.todo}
-    looked_at = wanted | {near for key in wanted for near in _drive_of(found.by_key[key])}
+    looked_at = wanted | {near for key in wanted for near in found.neighbours(key)}
     work = []
     for key in found.by_key:
         look = looks.task(key) if key in looked_at else None
@@ -73,25 +82,21 @@ def make_work(found: Survey, journal: Journal, place: Place, settings_digest: st
         if file is not None and look is None and file.kind == "video":
             file = looks.with_digest(file)
         if file is not None or look is not None:
-            waits = _drive_of(found.by_key[key]) if file is not None and file.kind == "video" else []
-            work.append(FileWork(file, look, tuple(waits)))
+            waits = (key, *found.neighbours(key)) if file is not None and file.kind == "video" else ()
+            work.append(FileWork(file, look, waits))
     return work
-
-
-def _drive_of(item: Item) -> list[str]:
-    """The video itself and its neighbours."""
-    return [key for key in (item.before, item.key, item.after) if key]
 
 
 def _file_task(found: Survey, journal: Journal, place: Place, key: str) -> Task:
     item, row, said = found.by_key[key], journal.file(key), found.said[key]
     video = item.kind == "video"
+    before, after = found.neighbours(key)
     return Task(
         key=key, step="file", kind=item.kind, source=item.source, target=place.address(key), temporary="",
         bound=found.bounds[key], receipt=place.receipt(key),
         spool=place.spool(key) if video else "",
-        before=place.spool(item.before) if item.before else None,
-        after=place.spool(item.after) if item.after else None,
+        before=place.spool(before) if before else None,
+        after=place.spool(after) if after else None,
         may_replace=row.output_digest if row is not None else "",
         source_digest=said.source_digest, corrections=said.corrections,
         weight=item.size - _look_weight(item.size) if video else item.size,

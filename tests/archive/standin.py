@@ -29,6 +29,8 @@ class StandInJobs:
 
     def look(self, source: Path, spool: Path, tools: Tools) -> None:
         self._note("look", source)
+        if "lookcrash" in source.name:
+            os.kill(os.getpid(), signal.SIGKILL)
         if "blind" in source.name:
             raise MediaError(f"{source}: cannot be looked at")
         content = source.read_bytes()

@@ -326,3 +326,25 @@ def test_a_worker_that_is_asked_to_end_by_someone_else_is_replaced(archive):
     assert asked
     assert outcome.done == 6
     assert archive.begun().count("picture slow.jpg") == 2
+
+
+def test_a_video_that_kills_workers_is_left_alone_by_its_neighbours(archive):
+    archive.add("v1.mp4", "v2-lookcrash.mp4", "v3.mp4")
+    outcome = archive.run()
+    assert outcome.done == 2
+    assert archive.rows()["v2-lookcrash.mp4"].state == "set aside"
+    (archive.source / "v1.mp4").write_bytes(b"another")
+    assert archive.run().done == 1
+    assert archive.begun().count("look v2-lookcrash.mp4") == 3
+
+
+def test_a_look_for_a_neighbours_sake_leaves_a_done_file_done(archive):
+    archive.add("v1.mp4", "v2.mp4")
+    archive.run()
+    archive.state.spool("v2.mp4").unlink()
+    (archive.output / "v1.mp4").unlink()
+    outcome = archive.run()
+    assert (outcome.done, outcome.already_done) == (1, 1)
+    assert archive.begun().count("look v2.mp4") == 2
+    assert archive.begun().count("hide v2.mp4") == 1
+    assert archive.rows()["v2.mp4"].state == "done"
