@@ -34,12 +34,12 @@ class Tally:
         if frame.hidden_whole:
             self.hidden_whole[str(frame.reason)] += 1
         for box in frame.boxes:
-            self.boxes[box.label] += 1
-            self.origins[box.origin] += 1
+            self.boxes[box.label.value] += 1
+            self.origins[box.origin.value] += 1
             if box.label is Label.AREA:
                 continue
             if box.track not in self._seen_in:
-                self.objects[box.label] += 1
+                self.objects[box.label.value] += 1
             self._seen_in[box.track] = number
             if box.origin is not Origin.STATIC:  # what a person asked for is certain
                 self.confidence[min(9, int(10 * box.confidence))] += 1

@@ -12,8 +12,8 @@ from anonymize.errors import TooManyError
 from anonymize.track.seen_frame import SeenFrame
 from anonymize.track.tracker import Tracker
 
-# 66 clips of training stills, hidden in every frame, faces / plates: 0.889 / 0.837 without, 0.956 / 0.930 with;
-# of the px outside all boxes 16.6 % hidden without, 22.2 % with (docs/archive-time.md). From 0.65 on: 27 %, no more.
+# 66 clips of training stills, hidden in every frame, faces / plates: 0.889 / 0.814 without, 0.956 / 0.907 with, and
+# 5 % more of the picture is hidden (docs/archive-time.md). From 0.65 on 5 % more again, and hardly more is found.
 PERSIST_S: Final = 0.5  # so long in a row
 PERSIST_SHARE: Final = 0.8  # in that share of the frames
 PERSIST_SCORE: Final = 0.75  # with that mean confidence, of the class's threshold
