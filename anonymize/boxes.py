@@ -56,3 +56,19 @@ class BoxTable:
             np.zeros((most, 4), np.float32), np.zeros(most, np.int32), np.zeros(most, np.int64),
             np.zeros(most, np.float32), np.zeros(most, np.int32), np.zeros(most, np.bool_),
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What one look at a frame of a file gave, for the second pass over it.
+
+    Attributes
+    ----------
+    boxes : BoxTable
+        px of the *stored* picture, strongest first; weak finds too. Overwritten by the next look.
+    shift_px : (float, float)
+        Motion of the picture since the look before, px of the stored picture; (0, 0) at first.
+    """
+
+    boxes: BoxTable
+    shift_px: tuple[float, float] = (0.0, 0.0)

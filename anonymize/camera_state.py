@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from anonymize.boxes import CLASS_IDS, CLASS_LABELS, MAX_BOXES, ORIGINS, BoxTable
+from anonymize.boxes import CLASS_IDS, CLASS_LABELS, MAX_BOXES, ORIGINS, BoxTable, Found
 from anonymize.canary import Canary
 from anonymize.deadline import Pace
 from anonymize.detect import to_stored, upright_size
@@ -42,6 +42,7 @@ class CameraState:
         self.motion = CameraMotion()
         self.hidden = BoxTable()
         self._passed = BoxTable()
+        self._seen = BoxTable()
         self._nothing = BoxTable()
         self._seen_at_s = 0.0
         self._own: Planes | None = None
@@ -129,6 +130,36 @@ class CameraState:
             followed = self._strong_only(found)
         self._seen_at_s = float(frame.pts * frame.time_base)
         self._put(followed, frame)
+
+    def describe_found(
+        self,
+        found: BoxTable,
+        picture: npt.NDArray[np.float32],
+        px_per_network_px: tuple[float, float],
+        frame: CapturedFrame,
+    ) -> Found:
+        """What the network found and how the camera moved, px of the stored picture; takes what `follow` takes."""
+        shift_x, shift_y = self.motion.shift(picture)
+        moved = np.array([[shift_x * px_per_network_px[0], shift_y * px_per_network_px[1]] * 2], np.float32)
+        turn, mirrored = frame.rotation_deg, frame.mirrored
+        way = np.empty_like(moved)
+        to_stored(moved, way, (0, 0), rotation_deg=turn, mirrored=mirrored)  # it is turned, and has no place
+        seen, count = self._seen, found.count
+        size = (frame.width, frame.height)
+        to_stored(found.boxes[:count], seen.boxes[:count], size, rotation_deg=turn, mirrored=mirrored)
+        for name in ("class_ids", "scores", "strong"):
+            getattr(seen, name)[:count] = getattr(found, name)[:count]
+        seen.count = count
+        return Found(seen, (float(way[0, 0]), float(way[0, 1])))
+
+    def place(self, boxes: BoxTable, frame: CapturedFrame) -> None:
+        """Fill `hidden` with boxes decided before, px of the stored picture, and the static areas."""
+        hidden, count = self.hidden, boxes.count
+        for name in ("boxes", "class_ids", "track_ids", "scores", "origins"):
+            getattr(hidden, name)[:count] = getattr(boxes, name)[:count]
+        hidden.count = count
+        self._leave_out_never(hidden)
+        self._add_areas(self._static, Origin.STATIC)
 
     def predict(self, frame: CapturedFrame) -> None:
         """Fill `hidden` for a frame that the network did not look at: where tracks lead, and a strip along the edges.
@@ -223,6 +254,13 @@ class CameraState:
         boxes = np.empty((len(rows), 4), np.float32)
         size = (frame.width, frame.height)
         to_stored(found.boxes[rows], boxes, size, rotation_deg=frame.rotation_deg, mirrored=frame.mirrored)
+        self._check_inside(boxes, frame)
+
+    def check_placed(self, boxes: BoxTable, frame: CapturedFrame) -> None:
+        """Compare the hidden areas with every box that was to be hidden; raises as `check_covered` does."""
+        self._check_inside(boxes.boxes[: boxes.count], frame)
+
+    def _check_inside(self, boxes: npt.NDArray[np.float32], frame: CapturedFrame) -> None:
         if len(self._never):
             boxes = boxes[~self._in_never(boxes)]
         limits = np.array([frame.width, frame.height] * 2, np.float32)
@@ -232,7 +270,7 @@ class CameraState:
         empty = (boxes[:, 0] >= boxes[:, 2]) | (boxes[:, 1] >= boxes[:, 3])
         covered = inside.all(axis=2).any(axis=0) if len(areas) else np.zeros(len(boxes), bool)
         if not (covered | empty).all():
-            raise HideError(f"{int((~(covered | empty)).sum())} of {len(boxes)} detections are not hidden")
+            raise HideError(f"{int((~(covered | empty)).sum())} of {len(boxes)} boxes are not hidden")
 
     def describe(self) -> tuple[Box, ...]:
         """The boxes of this frame as values."""

@@ -2,8 +2,9 @@
 
     CapturedFrame -> admit -> own -> detect -> track -> hide -> check -> AnonymizedFrame -> release
 
-Read `Engine.process`: whatever fails on the road, the frame is dropped or hidden as a whole, and counted with
+Read `Engine._decide`: whatever fails on the road, the frame is dropped or hidden as a whole, and counted with
 its reason. There is no path that passes the original on. This is the only module that joins the stages.
+Files may go the road twice: `look` gives what is found, `hide` hides what was decided when all was seen.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import math
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
-from anonymize.boxes import BoxTable
+from anonymize.boxes import BoxTable, Found
 from anonymize.camera_state import CameraState
 from anonymize.canary import blank_frame
 from anonymize.canary_watch import CanaryWatch
@@ -35,6 +37,7 @@ from anonymize.frames import (
     ColorMatrix,
     ColorRange,
     Dropped,
+    Label,
     PixelFormat,
     Reason,
     ReleasedFrame,
@@ -58,6 +61,11 @@ REASONS: Final[tuple[tuple[type[Exception], Reason], ...]] = (  # the first that
     (HideError, Reason.CHECK_FAILED),
     (Exception, Reason.INTERNAL_ERROR),
 )
+
+
+def _require_captured(captured: object) -> None:
+    if not isinstance(captured, CapturedFrame):
+        raise UsageError(f"the engine was given a {type(captured).__name__}; wanted a CapturedFrame")
 
 
 class Engine:
@@ -141,16 +149,64 @@ class Engine:
         arrived_s : float or None
             When it arrived, on `time.monotonic`: from there its deadline counts. None: now.
         """
-        if not isinstance(captured, CapturedFrame):
-            raise UsageError(f"process() was given a {type(captured).__name__}; wanted a CapturedFrame")
+        _require_captured(captured)
+        budget = self.settings.budget_of(captured.camera)
+        return self._decide(captured, budget.due_s(time.monotonic() if arrived_s is None else arrived_s))
+
+    def look(self, captured: CapturedFrame) -> Found:
+        """What is found in this frame of a file, weak finds too, and how the camera moved: for a later `hide`.
+
+        Nothing is hidden and nothing handed out. The frames of a camera come in the order of their times.
+
+        Raises
+        ------
+        DetectorBlindError
+            The canary was not found: what this look gave would be worth nothing.
+        InterlacedError, DetectorError, TooManyError
+            As `process` would have dropped the frame.
+        UsageError
+            With zones: boxes of a frame that may not be recorded would be kept.
+        """
+        _require_captured(captured)
+        if not isinstance(self._gate, OpenGate):
+            raise UsageError("look() came with zones; wanted process(), which asks them first")
+        if captured.interlaced:
+            raise InterlacedError("an interlaced frame came; wanted progressive ones")
+        camera = self._camera(captured.camera)
+        try:
+            self._canaries.show(captured, camera, math.inf)
+            found = self._look(captured, camera, StageClock(), math.inf)
+        except Exception:
+            camera.canary_due_s = 0.0  # whatever happened, the next look asks the canary first
+            raise
+        return camera.describe_found(
+            found, self._detector.channel, self._detector.px_per_network_px, captured
+        )
+
+    def hide(self, captured: CapturedFrame, boxes: BoxTable | Reason) -> list[Outcome]:
+        """What became of a frame whose boxes are known: the rule of `process`, without a look at it.
+
+        Parameters
+        ----------
+        captured : CapturedFrame
+        boxes : BoxTable or Reason
+            All that is to be hidden, px of the stored picture (static areas are added, boxes in areas left out are
+            not hidden); or why the look at this frame failed: then it is dropped or hidden as a whole.
+        """
+        _require_captured(captured)
+        return self._decide(captured, math.inf, boxes)
+
+    def _decide(
+        self, captured: CapturedFrame, due_s: float, boxes: BoxTable | Reason | None = None
+    ) -> list[Outcome]:
+        """The one rule: hidden and released, or dropped or hidden as a whole; never handed on as it came."""
         camera = self._camera(captured.camera)
         budget = self.settings.budget_of(captured.camera)
-        due_s = budget.due_s(time.monotonic() if arrived_s is None else arrived_s)
         camera.planes = None  # the frame before belongs to whoever got it, and its memory to nobody here
         try:
             if not self._gate.admit(captured):
                 return [*self.collect(), *self._drop(captured, camera, Reason.WITHHELD)]
-            return self._count(self._gate.release(self._hide(captured, camera, due_s)))
+            return self._count(self._gate.release(self._hide(captured, camera, due_s, boxes)))
         except Exception as fault:
             self.last_fault = f"{type(fault).__name__}: {fault}"
             reason = next(reason for kind, reason in REASONS if isinstance(fault, kind))
@@ -165,21 +221,36 @@ class Engine:
                 self.deadline_misses[captured.camera] += time.monotonic() > due_s
                 self._canaries.begin(camera)
 
-    def _hide(self, captured: CapturedFrame, camera: CameraState, due_s: float = math.inf) -> AnonymizedFrame:
+    def _hide(
+        self,
+        captured: CapturedFrame,
+        camera: CameraState,
+        due_s: float = math.inf,
+        boxes: BoxTable | Reason | None = None,
+    ) -> AnonymizedFrame:
         """The road between the gate's two questions."""
         clock = StageClock()
         frame = camera.own(captured, in_place=self.in_place)
         clock.stage("copy_ms")
         if frame.interlaced:
             raise InterlacedError("an interlaced frame came; wanted progressive ones")
-        self._canaries.show(frame, camera, due_s)
-        clock.skip()
-        found = self._look(frame, camera, clock, due_s)
-        camera.follow(found, self._detector.channel, self._detector.px_per_network_px, frame)
+        if isinstance(boxes, Reason):
+            raise next((kind for kind, reason in REASONS if reason is boxes), DetectorError)(
+                f"the look at this frame failed: {boxes}"
+            )
+        if boxes is not None:
+            camera.place(boxes, frame)
+            check = partial(camera.check_placed, boxes, frame)
+        else:
+            self._canaries.show(frame, camera, due_s)
+            clock.skip()
+            found = self._look(frame, camera, clock, due_s)
+            camera.follow(found, self._detector.channel, self._detector.px_per_network_px, frame)
+            check = partial(camera.check_covered, found, frame)
         clock.stage("track_ms")
         camera.hide(frame)
         clock.stage("hide_ms")
-        camera.check_covered(found, frame)
+        check()
         camera.hider.check(frame.planes)
         clock.stage("check_ms")
         found_and_hidden = camera.describe()
@@ -267,6 +338,11 @@ class Engine:
         """With zones: the last frames, where they are certain; what is not is discarded."""
         self._detector.close()
         return self._count(self._gate.close())
+
+    @property
+    def thresholds(self) -> dict[Label, float]:
+        """From which confidence a find of each class is hidden."""
+        return dict(self._detector.thresholds)
 
     @property
     def provider(self) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from anonymize.archive.state import STATE_FOLDER, is_unfinished
 from anonymize.errors import UsageError
 
 PICTURES: Final = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp"})
@@ -80,11 +81,11 @@ def _walk(folder: Path, output: Path, plan: Plan) -> None:
         plan.unreadable.append(f"{fault.filename}: the folder cannot be read: {fault.strerror}")
 
     for place, folders, names in os.walk(folder, onerror=remember):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if name != STATE_FOLDER)
         for name in sorted(names):
             source = Path(place, name)
-            if name.startswith(".") and name.endswith(".tmp"):
-                continue  # the unfinished output of another run
+            if is_unfinished(name):
+                continue  # of another run
             if source.suffix.lower() in PICTURES | VIDEOS:
                 plan.jobs.append(Job(source, output / source.relative_to(folder)))
             else:

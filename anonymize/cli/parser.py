@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from anonymize.cli.archive_options import add_archive_command
 from anonymize.cli.bench_options import add_bench_command
 from anonymize.cli.ledger_options import add_export_command, add_ledger_command, add_territory_command
 from anonymize.cli.network_options import add_network_options
@@ -26,6 +27,10 @@ def make_parser() -> argparse.ArgumentParser:
     _add_evaluate(
         commands.add_parser("evaluate", help="the acceptance report for a labelled set (COCO JSON)")
     )
+    add_archive_command(
+        commands.add_parser("archive", help="old drives: plan, run, status, report, review"),
+        _add_hiding, _add_detection, _add_video,
+    )  # fmt: skip
     add_bench_command(
         commands.add_parser("bench", help="latency and throughput on this machine; compare two reports")
     )

@@ -13,7 +13,7 @@ MEANING: Final = """\
 every frame: share of objects hidden in every frame in which they are in scope (in brackets the one-sided 95 % lower
 bound), by 90 % of the box and by half of it; run: longest run of frames in which less than 90 % is hidden, median and
 95th percentile over all visible objects, and over those in scope while they are; % of rest: hidden px outside boxes."""
-WORDS: Final = {"with_tracking": "with", "without_tracking": "without"}
+WORDS: Final = {"two_sided": "two-sided", "with_tracking": "with", "without_tracking": "without"}
 
 
 def tracks_text(report: Mapping[str, Any]) -> str:

@@ -1,14 +1,14 @@
 """Track measures: was an object hidden in every frame in which it was in scope, and how long was it not?
 
-A virtual camera moves over labelled stills, so the true box of every object is known in every frame. One pass gives
-both answers: with tracking, all that the engine hides; without, what the network found in that very frame at its
-threshold (the tracker gives such boxes out unchanged).
+A virtual camera moves over labelled stills, so the true box of every object is known in every frame. One look at each
+frame gives three answers: with tracking, what the live engine hides; two-sided, what an archive hides in two passes;
+without, what the network found in that very frame at its threshold (the tracker gives such boxes out unchanged).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
@@ -32,13 +32,13 @@ from anonymize.evaluate.overlap import (
 )
 from anonymize.evaluate.rates import SCOPE_PX, Group, rounded
 from anonymize.evaluate.records import COVERAGE_SHARE, STANDARD_SHARE
+from anonymize.evaluate.track_modes import MODES, hide_in_all_modes
 from anonymize.evaluate.virtual_camera import FRAMES_PER_S, Clip, Rgb, draw_clip, plan_clip, true_boxes
-from anonymize.frames import CapturedFrame, Origin, PixelFormat, ReleasedFrame
+from anonymize.frames import CapturedFrame, PixelFormat
 from anonymize.media.compression import through_h264
 from anonymize.pipeline import Engine
 from anonymize.settings import Settings
 
-MODES: Final = ("with_tracking", "without_tracking")
 SHARES: Final = {"half_hidden": STANDARD_SHARE, "hidden": COVERAGE_SHARE}
 VISIBLE_SHARE: Final = 0.5  # of the true box inside the view: the standard's "more than half visible"
 Flags = npt.NDArray[np.bool_]
@@ -110,16 +110,10 @@ def follow_stills(
     followed, compressed = [], True
     for row, picture in enumerate(stills):
         progress(row, len(stills))
-        rng = np.random.default_rng((seed, row))
-        targets = targets_in(picture)
-        target = targets[int(rng.integers(len(targets)))]
-        clip = plan_clip(rng, (picture.width, picture.height), target, frames)
-        pixels = list(draw_clip(_rgb(picture), clip, rng))
-        try:
-            pixels = through_h264(pixels, crf=clip.crf, frames_per_s=FRAMES_PER_S)
-        except MediaError:
-            compressed = False
-        followed.append(_follow(engine, thresholds, picture, row, clip, pixels=pixels))
+        clip, captured, coded = clip_of(picture, row, frames=frames, seed=seed)
+        compressed &= coded
+        areas = hide_in_all_modes(engine, captured)
+        followed.append(compare(picture, row, clip, areas, known=thresholds))
     progress(len(stills), len(stills))
     objects = [item for clip_of in followed for item in clip_of.objects]
     return {
@@ -149,31 +143,49 @@ def _rgb(picture: LabelledPicture) -> Rgb:
     return np.ascontiguousarray(wide, np.uint8)
 
 
-def _follow(
-    engine: Engine,
-    thresholds: dict[str, float],
+def clip_of(
+    picture: LabelledPicture, row: int, *, frames: int, seed: int
+) -> tuple[Clip, list[CapturedFrame], bool]:
+    """The clip over a still, its frames, and whether they went through H.264."""
+    rng = np.random.default_rng((seed, row))
+    targets = targets_in(picture)
+    target = targets[int(rng.integers(len(targets)))]
+    clip = plan_clip(rng, (picture.width, picture.height), target, frames)
+    pixels, compressed = list(draw_clip(_rgb(picture), clip, rng)), True
+    try:
+        pixels = through_h264(pixels, crf=clip.crf, frames_per_s=FRAMES_PER_S)
+    except MediaError:
+        compressed = False
+    base = Fraction(1, FRAMES_PER_S)
+    return (
+        clip,
+        [CapturedFrame((rgb,), PixelFormat.RGB24, n, base) for n, rgb in enumerate(pixels)],
+        compressed,
+    )
+
+
+def compare(
     picture: LabelledPicture,
     row: int,
     clip: Clip,
+    hidden_areas: Iterable[Mapping[str, Boxes] | None],
     *,
-    pixels: Sequence[Rgb],
+    known: Container[str],
+    modes: Sequence[str] = MODES,
 ) -> FollowedStill:
-    """Send a clip through the engine and compare every frame with the truth."""
-    labels = [label.value for label in CLASSES if label in picture.labelled and label.value in thresholds]
+    """What was hidden in each mode and frame of a clip (None: dropped), against the truth; of the `known` classes."""
+    labels = [label.value for label in CLASSES if label in picture.labelled and label in known]
     asked = [(label, box) for label in labels for box in picture.asked(label)]
     boxes = as_boxes([box for _, box in asked])
     scopes = np.array([SCOPE_PX[label] for label, _ in asked])
     view = as_boxes([[0, 0, clip.width, clip.height]])[0]
-    shape = (len(pixels), len(asked))
+    shape = (len(clip.poses), len(asked))
     visible, in_scope = np.zeros(shape, bool), np.zeros(shape, bool)
-    hidden = {(mode, share): np.zeros(shape, bool) for mode in MODES for share in SHARES}
-    rest: dict[str, list[float]] = {mode: [] for mode in MODES}
+    hidden = {(mode, share): np.zeros(shape, bool) for mode in modes for share in SHARES}
+    rest: dict[str, list[float]] = {mode: [] for mode in modes}
     dropped = 0
-    engine.reset()
-    for index, (pose, frame) in enumerate(zip(clip.poses, pixels, strict=True)):
-        captured = CapturedFrame((frame,), PixelFormat.RGB24, index, Fraction(1, FRAMES_PER_S))
-        (outcome,) = engine.process(captured)
-        if not isinstance(outcome, ReleasedFrame):
+    for index, (pose, areas_of) in enumerate(zip(clip.poses, hidden_areas, strict=True)):
+        if areas_of is None:
             dropped += 1
             continue
         every_box = true_boxes(picture.boxes, pose, (clip.width, clip.height))
@@ -183,7 +195,7 @@ def _follow(
         )
         visible[index] = area(seen) > VISIBLE_SHARE * area(truth)
         in_scope[index] = visible[index] & (shorter_side(seen) >= scopes)
-        for mode, areas in _hidden_areas(outcome, thresholds).items():
+        for mode, areas in areas_of.items():
             shares = covered_share(seen, areas)
             for name, least in SHARES.items():
                 hidden[mode, name][index] = shares >= least - 1e-9
@@ -198,19 +210,6 @@ def _follow(
     ]
     means = {mode: float(np.mean(shares)) if shares else 0.0 for mode, shares in rest.items()}
     return FollowedStill(objects, means, dropped)
-
-
-def _hidden_areas(outcome: ReleasedFrame, thresholds: dict[str, float]) -> dict[str, Boxes]:
-    """Hidden areas with tracking (all) and without (found in this frame, at the threshold)."""
-    found = [
-        box
-        for box in outcome.boxes
-        if box.origin is Origin.DETECTED and box.confidence >= np.float32(thresholds[box.label.value])
-    ]
-    return {
-        "with_tracking": as_boxes([box.hidden_xyxy for box in outcome.boxes]),
-        "without_tracking": as_boxes([box.hidden_xyxy for box in found]),
-    }
 
 
 def longest_run(flags: Flags) -> int:

@@ -79,6 +79,11 @@ class Tracker:
         self._ids[:] = 0
         self._last_s = None
 
+    def ids_of(self, found: BoxTable) -> npt.NDArray[np.int64]:
+        """Track of each find of the `step` just made with this table, (count,); 0 for a weak one of none."""
+        rows = found.origins[: found.count]
+        return np.where(rows >= 0, self._ids[rows], 0)
+
     def step(
         self,
         found: BoxTable,

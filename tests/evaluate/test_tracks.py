@@ -10,7 +10,8 @@ import pytest
 from anonymize.detect import Detector, load_packaged
 from anonymize.drawing import draw_street
 from anonymize.evaluate.look import full_size, live_size
-from anonymize.evaluate.tracks import FollowedObject, _hidden_areas, class_tracks, longest_run
+from anonymize.evaluate.track_modes import hide_in_all_modes
+from anonymize.evaluate.tracks import FollowedObject, class_tracks, longest_run
 from anonymize.frames import CapturedFrame, PixelFormat
 from anonymize.media.compression import through_h264
 from anonymize.pipeline import Engine
@@ -21,7 +22,7 @@ def flags(word: str) -> np.ndarray:
 
 
 def followed(still: int, visible: str, in_scope: str, hidden: str, found: str) -> FollowedObject:
-    both = {("with_tracking", hidden), ("without_tracking", found)}
+    both = {("two_sided", hidden), ("with_tracking", hidden), ("without_tracking", found)}
     masks = {(mode, share): flags(word) for mode, word in both for share in ("hidden", "half_hidden")}
     return FollowedObject(still, "plate", flags(visible), flags(in_scope), masks)
 
@@ -63,27 +64,34 @@ def test_frames_without_objects_in_scope_have_no_recall():
     assert values["with_tracking"]["hidden"]["recall_by_frame"] == [None, 1.0]
 
 
-def test_without_tracking_is_what_an_engine_without_tracking_hides():
-    """One pass serves both modes: the tracker gives what was found in this frame out unchanged."""
+def test_one_look_gives_what_engines_with_and_without_tracking_hide_and_two_passes_hide_more():
     model = load_packaged()
-    thresholds = {label.value: value for label, value in model.entry.threshold.items()}
-    tracking, plain = Engine(model, live_size(tracking=True)), Engine(model, live_size())
     street, _ = draw_street(640, 360)
     rng = np.random.default_rng(0)
-    held = 0
+    frames = []
     for pts in range(8):
-        light = (
-            0.0 if pts % 3 == 2 else 0.4 + 0.1 * (pts % 4)
-        )  # every third frame is dark: there tracks are held
+        # every third frame is dark: there tracks are held; the first one only the archive can fill
+        light = 0.0 if pts % 3 == 0 else 0.4 + 0.1 * (pts % 4)
         picture = np.clip(np.roll(street, 5 * pts, 1) * light + rng.normal(0, 9, street.shape), 0, 255)
-        frame = CapturedFrame((picture.astype(np.uint8),), PixelFormat.RGB24, pts, Fraction(1, 30))
-        (tracked,), (single,) = tracking.process(frame), plain.process(frame)
-        areas = _hidden_areas(tracked, thresholds)
+        frames.append(CapturedFrame((picture.astype(np.uint8),), PixelFormat.RGB24, pts, Fraction(1, 30)))
+    tracking, plain = Engine(model, live_size(tracking=True)), Engine(model, live_size())
+    held = []
+    for frame, areas in zip(frames, hide_in_all_modes(tracking, frames), strict=True):
+        (single,) = plain.process(frame)
         assert sorted(areas["without_tracking"].tolist()) == sorted(
             list(box.hidden_xyxy) for box in single.boxes
         )
-        held += len(areas["with_tracking"]) > len(areas["without_tracking"])
-    assert held  # the case is no empty one
+        held.append({mode: len(boxes) for mode, boxes in areas.items()})
+        for box in areas["without_tracking"]:  # two passes hide each of them, by an area as large or larger
+            both = areas["two_sided"]
+            assert ((both[:, :2] <= box[:2]) & (both[:, 2:] >= box[2:])).all(axis=1).any()
+    live = list(hide_in_all_modes(tracking, frames))
+    tracking.reset()
+    for frame, areas in zip(frames, live, strict=True):
+        (tracked,) = tracking.process(frame)
+        assert areas["with_tracking"].tolist() == [list(box.hidden_xyxy) for box in tracked.boxes]
+    assert held[3]["with_tracking"] > held[3]["without_tracking"]  # the case is no empty one
+    assert held[0]["two_sided"] > held[0]["with_tracking"] == 0
 
 
 def test_h264_in_memory_keeps_number_and_place():
