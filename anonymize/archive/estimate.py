@@ -234,7 +234,8 @@ def as_text(values: Mapping[str, Any]) -> str:
     for kind, one in values["todo"].items():
         rate = values["rates"].get(kind)
         measured = f", {amount(rate['bytes_per_s'])}/s a worker measured" if rate else ", not measured"
-        lines.append(f"to do: {one['files']} {kind}s, {amount(one['bytes'])}{measured}")
+        several = "s" if one["files"] != 1 else ""
+        lines.append(f"to do: {one['files']} {kind}{several}, {amount(one['bytes'])}{measured}")
     if values["todo"]:
         took = remaining(values["seconds"]) if values["seconds"] is not None else "not known"
         lines.append(f"time: {took} with {values['workers']} workers")

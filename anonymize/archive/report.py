@@ -39,7 +39,8 @@ class _Sums:
         """Count one file."""
         self.kinds[result.kind] += 1
         self.frames += result.frames
-        self.duration_s += result.duration_s
+        if result.kind == "video":  # the messages of a log may lie weeks apart
+            self.duration_s += result.duration_s
         self.groups += result.groups
         self.copied_groups += result.copied_groups
         for mine, its in (

@@ -176,13 +176,19 @@ def _facts(request: Request, found: Survey) -> dict[str, object]:
     }
 
 
+def _failure(source: str, state: str, why: str) -> str:
+    """One line that names the source once; most errors begin with it."""
+    said = why.removeprefix(f"{source}: ")
+    return f"{source}: {said}" if state == "failed" else f"{source}: {state}: {said}"
+
+
 def _account(found: Survey, journal: Journal, outcome: Outcome) -> None:
     """Count what came of this survey's files."""
     for key, standing in found.standings.items():
         row = journal.file(key)
         if row is None or row.state != "done":
             state, error = (row.state, row.error) if row is not None else ("waiting", "")
-            outcome.failures.append(f"{found.by_key[key].source}: {state}: {error or standing.why}")
+            outcome.failures.append(_failure(str(found.by_key[key].source), state, error or standing.why))
         elif standing.todo:
             outcome.done += 1
         else:

@@ -68,7 +68,7 @@ def test_a_run_over_addresses_is_done_once_and_redone_where_it_was_in_flight(sto
 
     outcome = run()
     assert (outcome.done, len(outcome.failures)) == (3, 2)
-    assert outcome.failures[0] == "memory://in/bad.jpg: failed: memory://in/bad.jpg: is no picture"
+    assert outcome.failures[0] == "memory://in/bad.jpg: is no picture"
     assert outcome.left_out == ["memory://in/note.txt"]
     outputs = [path for path in store.find("/out") if ".anonymize-archive" not in path]
     assert sorted(outputs) == ["/out/a.jpg", "/out/day/v1.mp4", "/out/day/v2.mp4"]
