@@ -16,7 +16,7 @@ UNSEEN_S: Final = (
 )
 PER_HIT_S: Final = 0.4  # each find adds as much to it: what was seen once is hardly extended
 FIT_S: Final = 0.3  # the motion at an end of a track is that of its finds in this time
-STEADY_S: Final = 0.4  # finds so near say how large the object is; plates hidden in every frame: 0.74 -> 0.90
+STEADY_S: Final = 0.4  # finds so near say how large the object is; faces hidden in every frame: 0.65 -> 0.94
 LOOK_AHEAD_S: Final = 3.2  # more than BEFORE_S + FIT_S, than LINK_S and than STEADY_S
 assert max(BEFORE_S + FIT_S, LINK_S, STEADY_S) + 0.1 < LOOK_AHEAD_S
 
