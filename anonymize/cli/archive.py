@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -49,7 +50,8 @@ def request_of(options: argparse.Namespace) -> Request:
         raise UsageError(
             "this site requires zones, and an archive run knows none; wanted `anonymize run --zones`"
         )
-    video = chosen.settings_for_video(options)
+    # one frame with too many objects hides that frame, not the drive it stands in; the report counts it
+    video = replace(chosen.settings_for_video(options), on_fault="hide")
     settings = ArchiveSettings(
         video=video, pictures=chosen.settings_for_pictures(options), encoder=options.encoder,
         quality=options.quality, preset=options.preset, audio=options.audio,
@@ -106,8 +108,6 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from dataclasses import replace
-
     from anonymize.archive.corrections import read_review
     from anonymize.archive.run import run_archive
     from anonymize.cli.archive_progress import make_watcher
