@@ -78,11 +78,13 @@ def measure(plan: RunPlan, spawned_s: float) -> dict[str, Any]:
 
 def kernels_words(cache: Path | None) -> str:
     """Whether this process found its kernels compiled: numba counts what it did not find."""
-    if cache is None:
-        return "compiled, for no folder may keep them"
+    from anonymize.kernel_cache import why_compiled
+
     modules = [module for name, module in sys.modules.items() if name.startswith("anonymize_kernels.")]
     kept = [value.stats for module in modules for value in vars(module).values() if hasattr(value, "stats")]
-    return "compiled" if any(stats.cache_misses for stats in kept) else "kept"
+    if any(stats.cache_misses for stats in kept):
+        return "compiled" if cache else "compiled, for no folder may keep them"
+    return "kept" if why_compiled() else "ready-made"
 
 
 def make_engine(plan: RunPlan) -> Engine:
