@@ -108,6 +108,8 @@ kernel = _compiler()
 inner = _compiler(no_cpython_wrapper=True)
 # the same where it must see its caller's constants (a stride of 3 is then compiled as one)
 inlined = _compiler(no_cpython_wrapper=True, forceinline=True)
+# and where a product and a sum may be rounded once instead of twice (the only liberty taken with real numbers)
+inlined_fused = _compiler(no_cpython_wrapper=True, forceinline=True, fastmath={"contract"})
 
 
 def _side_by_side(line: Any) -> Any:
