@@ -318,7 +318,8 @@ class Engine:
         state = self._camera(camera)
         self._hide(blank, state)
         assert state.canary is not None  # it was shown before that frame
-        self._hide(state.canary.frame, state)  # with something to hide; a small camera's is of another size
-        self._hide(blank, state)
+        self._hide(state.canary.frame, state)  # with something to hide
+        if (state.canary.frame.width, state.canary.frame.height) != (width, height):  # a small camera's
+            self._hide(blank, state)
         state.forget()
         state.memory.revoke()
