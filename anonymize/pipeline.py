@@ -298,7 +298,7 @@ class Engine:
     ) -> None:
         """Compile every kernel, allocate every array and find the canary, before the camera starts.
 
-        For a camera with a deadline what lives by then is also left out of garbage collection from now on (`gc.freeze`).
+        For a camera with a deadline, what lives by then is left out of garbage collection from now on (`gc.freeze`).
 
         Parameters
         ----------
