@@ -102,9 +102,8 @@ def _add_weighted(line, weight, begin, sums):
 def _stack_lines(plane, y, cell, grain, short):
     """`_sum_lines` for simple ratios, into 16 bits; returns the sum of the weights."""
     if 2 * cell == 3 * grain:
-        nearer = 3 * (y >> 1) + 2 * (
-            y & 1
-        )  # all of it lies in this line of the network, half of its neighbour
+        # three lines make two: the outer ones each belong to one of the two wholly, the middle one to both
+        nearer = 3 * (y >> 1) + 2 * (y & 1)
         return _stack(plane[nearer], plane[3 * (y >> 1) + 1], plane[nearer], 3, 2, short)
     if 2 * cell == grain:
         return _stack(plane[y >> 1], plane[y >> 1], plane[y >> 1], 1, 1, short)
