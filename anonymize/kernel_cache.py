@@ -48,3 +48,10 @@ def _default_folder() -> Path | None:
         return Path.home() / ".cache" / "vehicle-anonymize" / "kernels"
     except RuntimeError:  # no home folder
         return None
+
+
+def why_compiled() -> str:
+    """Why the kernels that come with the package compiled are not used here, in words; empty where they are."""
+    from anonymize_kernels import _ready_made
+
+    return _ready_made.fault()

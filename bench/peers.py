@@ -1,6 +1,7 @@
 """Frames a second and coverage of faces beside `deface` (CenterFace, onnxruntime), same frames, same run.
 
-    python bench/peers.py [DATASET] [--threads 1,2] [--seconds 4] [--rounds 5] [--pictures 150] [--json FILE]
+    python bench/peers.py [DATASET] [--threads 1,2] [--seconds 4] [--rounds 5] [--pictures 150]
+                          [--precision float32|int8] [--json FILE]
 
 DATASET is a folder with `annotations.json` (COCO). The rate is taken on its 1280 x 720 pictures (without it on a
 drawn street), the coverage on its pictures in which faces are labelled.
@@ -52,6 +53,7 @@ from deface.deface import anonymize_frame, scale_bb
 
 from anonymize.bench import machine
 from anonymize.bench.scenes import draw_scene
+from anonymize.detect import DEFAULT_MODEL, INT8_MODEL, load_packaged
 from anonymize.evaluate.dataset import LabelledPicture, read_dataset
 from anonymize.frames import CapturedFrame, Label, ReleasedFrame
 from anonymize.pipeline import Engine
@@ -75,11 +77,12 @@ Boxes = list[tuple[int, int, int, int]]
 class Ours:
     """The engine, each picture for itself."""
 
-    def __init__(self, threads: int, *, full: bool = False, cautious: bool = False) -> None:
+    def __init__(self, threads: int, precision: str, *, full: bool = False, cautious: bool = False) -> None:
         self.name = ("ours, full size" if full else "ours, live size") + ", cautious" * cautious
         size = {"min_long_side_px": FULL_SIZE_PX} if full else {}
         settings = Settings(tracking=False, cautious=cautious, **size)
-        self._engine = Engine(settings=settings, threads=threads)
+        model = load_packaged(DEFAULT_MODEL if precision == "float32" else INT8_MODEL)
+        self._engine = Engine(model, settings, threads=threads)
 
     def run(self, rgb: Rgb) -> ReleasedFrame:
         """The hidden frame."""
@@ -87,6 +90,8 @@ class Ours:
         (outcome,) = self._engine.process(frame)
         if not isinstance(outcome, ReleasedFrame):
             raise SystemExit(f"dropped as {outcome.reason}: {self._engine.last_fault}")
+        if self._engine.fallbacks:
+            raise SystemExit(f"not what was asked for: {', '.join(self._engine.fallbacks)}")
         return outcome
 
     def hidden(self, rgb: Rgb) -> tuple[Rgb, Boxes]:
@@ -247,20 +252,20 @@ def cover(contenders: list[Any], pictures: list[LabelledPicture]) -> dict[str, C
     return counts
 
 
-def make(threads: int) -> list[Any]:
+def make(threads: int, precision: str) -> list[Any]:
     """All contenders."""
     return [
-        Ours(threads),
-        Ours(threads, full=True),
+        Ours(threads, precision),
+        Ours(threads, precision, full=True),
         Deface(threads, in_shape=None),
         Deface(threads, in_shape=(640, 360)),
     ]
 
 
-def make_for_coverage(threads: int) -> list[Any]:
+def make_for_coverage(threads: int, precision: str) -> list[Any]:
     """All contenders, ours at both pairs of thresholds."""
-    cautious = [Ours(threads, cautious=True), Ours(threads, full=True, cautious=True)]
-    return cautious + make(threads)
+    cautious = [Ours(threads, precision, full=full, cautious=True) for full in (False, True)]
+    return cautious + make(threads, precision)
 
 
 def print_rates(threads: int, rates: dict[str, Rate]) -> float:
@@ -307,6 +312,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="of each contender in each round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pictures", type=int, default=150, help="with labelled faces; 0: no coverage")
+    parser.add_argument("--precision", choices=("float32", "int8"), default="float32", help="of our network")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     pictures = read_dataset(options.dataset) if options.dataset else []
@@ -315,18 +321,29 @@ def main() -> None:
     source = f"{len(frames)} pictures of the set" if frames else "a drawn street"
     frames = frames or [frame.planes[0] for frame in draw_scene(*SIZE, "rgb24", 8).frames]
     known, before = machine.facts(), machine.state()
-    print(f"{known['cpu']}, {known['cores']} cores, load average {before['load_average']}; rate on {source}")
+    print(
+        f"{known['cpu']}, {known['cores']} cores, load average {before['load_average']}; rate on {source}; "
+        f"ours in {options.precision}"
+    )
     for words in machine.warnings(before, known):
         print(f"warning: {words}")
-    found: dict[str, Any] = {"machine": known, "before": before, "rates": {}, "coverage": {}}
+    found: dict[str, Any] = {
+        "precision": options.precision,
+        "machine": known,
+        "before": before,
+        "rates": {},
+        "coverage": {},
+    }
     ratios = {}
     for threads in map(int, options.threads.split(",")):
-        rates = measure(make(threads), frames, options.seconds, options.rounds)
+        rates = measure(make(threads, options.precision), frames, options.seconds, options.rounds)
         ratios[threads] = print_rates(threads, rates)
         found["rates"][threads] = {name: rate.values() for name, rate in rates.items()}
     faces = [picture for picture in pictures if Label.FACE in picture.labelled]
     counts = (
-        cover(make_for_coverage(max(ratios)), spread(faces, options.pictures)) if options.pictures else {}
+        cover(make_for_coverage(max(ratios), options.precision), spread(faces, options.pictures))
+        if options.pictures
+        else {}
     )
     counts = {name: one for name, one in counts.items() if one.pictures}
     if counts:

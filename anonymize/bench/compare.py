@@ -160,6 +160,7 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
 def run_words(key: Mapping[str, Any]) -> str:
     """A run in words."""
     load = f", beside {key['load']} burnt cores" if key["load"] else ""
+    load += f", late frames: {key['late']}" if key.get("late") else ""
     threads = f"{key['threads']} thread" + "s" * (key["threads"] > 1)
     return (
         f"{key['width']} × {key['height']} {key['pixel_format']}, {threads}, {key['source']}, "

@@ -37,6 +37,8 @@ class RunPlan:
         Frames a second of a camera.
     deadline_ms : float
         From when a frame was due to when it was hidden, ms.
+    late : "drop", "hide", "predict" or None
+        What the engine makes of a frame that the network cannot look at by the deadline; None: it has no deadline.
     flat_s, paced_s : float
         How long each kind of run takes, s; 0 leaves it out.
     load : int
@@ -61,6 +63,7 @@ class RunPlan:
     full: bool = False
     fps: float = 30.0
     deadline_ms: float = 1000 / 30
+    late: Literal["drop", "hide", "predict"] | None = None
     flat_s: float = 8.0
     paced_s: float = 8.0
     load: int = 0
@@ -96,4 +99,5 @@ class RunPlan:
             "deadline_ms": round(self.deadline_ms, 3),
             "load": self.load,
             "provider": self.provider,
+            **({"late": self.late} if self.late else {}),
         }

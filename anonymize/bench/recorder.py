@@ -71,6 +71,7 @@ class Recorder:
         self.missed = bytearray()
         self.dropped: Counter[str] = Counter()
         self.hidden_whole: Counter[str] = Counter()
+        self.predicted: Counter[str] = Counter()
         self.hidden: Counter[str] = Counter()
         self.delivered = 0
         self._whole = "service" if deadline_ms is None else "latency"
@@ -112,6 +113,9 @@ class Recorder:
         if frame.hidden_whole:
             self.hidden_whole[str(frame.reason)] += 1
             return
+        if frame.predicted_only:
+            self.predicted[str(frame.reason)] += 1
+            return
         for box in frame.boxes:
             self.hidden[str(box.label)] += 1
         timings = frame.timings
@@ -137,16 +141,17 @@ class Recorder:
         frames = len(self.missed)
         begun = sum(window.begun for window in self._windows)
         cpu_ms = sum(window.cpu_ms for window in self._windows)
-        whole = Counter(self.hidden_whole)
+        unseen = self.hidden_whole.total() + self.predicted.total()
         return {
             "seconds": round(seconds, 3),
             "frames": frames,
             "delivered": self.delivered,
             "frames_per_s": round(self.delivered / seconds, 3) if seconds > 0 else 0.0,
             "dropped": dict(self.dropped),
-            "hidden_whole": dict(whole),
+            "hidden_whole": dict(self.hidden_whole),
+            "predicted_only": dict(self.predicted),
             "boxes_hidden_per_frame": {
-                label: round(count / max(1, self.delivered - whole.total()), 3)
+                label: round(count / max(1, self.delivered - unseen), 3)
                 for label, count in sorted(self.hidden.items())
             },
             "misses": sum(self.missed) if self._whole == "latency" else None,

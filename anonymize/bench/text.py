@@ -125,8 +125,13 @@ def mode_lines(name: str, mode: Mapping[str, Any], run: Mapping[str, Any]) -> li
     lines = [(MODES[name], words)]
     if mode["misses"] is not None:
         lines.append(("deadline", miss_words(mode, run["key"]["deadline_ms"])))
-    for kind, words in (("dropped", "dropped"), ("hidden_whole", "hidden as a whole")):
-        if mode[kind]:
+    kinds = {
+        "dropped": "dropped",
+        "hidden_whole": "hidden as a whole",
+        "predicted_only": "hidden by prediction alone",
+    }
+    for kind, words in kinds.items():
+        if mode.get(kind):
             counts = ", ".join(f"{count} as {reason}" for reason, count in sorted(mode[kind].items()))
             lines.append(("LOST" if kind == "dropped" else "note", f"{MODES[name]}: {words}: {counts}"))
     if mode["dropped"] and run.get("last_fault"):
@@ -137,6 +142,8 @@ def mode_lines(name: str, mode: Mapping[str, Any], run: Mapping[str, Any]) -> li
 def miss_words(mode: Mapping[str, Any], deadline_ms: float) -> str:
     """Misses, beside the control loop."""
     words = f"{mode['misses']} of {mode['frames']} frames missed {deadline_ms:.1f} ms"
+    if (counted := mode.get("misses_counted_by_engine")) is not None:
+        words += f" ({counted} outcomes after it by the engine's own count)"
     control = mode["control"]
     if control is None:
         return words + "; no control loop ran: it would have taken a core from the engine"

@@ -6,10 +6,12 @@ dropped the reason is in the answer; where the engine does not start, the error 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +53,7 @@ def measure(plan: RunPlan, spawned_s: float) -> dict[str, Any]:
     drawn_s, drawn_cpu_s = time.monotonic(), time.process_time()
     with_reset = machine.reset_peak_memory()
     warm_up(engine, scene)
+    gc.freeze()  # as the engine does by itself where it has a deadline
     warm_s = time.monotonic()
     outcome = engine.process(scene.frame(0, plan.fps))[0]
     first_s, first_cpu_s = time.monotonic(), time.process_time()
@@ -78,15 +81,18 @@ def measure(plan: RunPlan, spawned_s: float) -> dict[str, Any]:
 
 def kernels_words(cache: Path | None) -> str:
     """Whether this process found its kernels compiled: numba counts what it did not find."""
-    if cache is None:
-        return "compiled, for no folder may keep them"
+    from anonymize.kernel_cache import why_compiled
+
     modules = [module for name, module in sys.modules.items() if name.startswith("anonymize_kernels.")]
     kept = [value.stats for module in modules for value in vars(module).values() if hasattr(value, "stats")]
-    return "compiled" if any(stats.cache_misses for stats in kept) else "kept"
+    if any(stats.cache_misses for stats in kept):
+        return "compiled" if cache else "compiled, for no folder may keep them"
+    return "kept" if why_compiled() else "ready-made"
 
 
 def make_engine(plan: RunPlan) -> Engine:
     """An engine as a vehicle has it: the live engine's defaults, or the size for files."""
+    from anonymize.deadline import Budget
     from anonymize.detect import DEFAULT_MODEL, INT8_MODEL, load_foreign, load_packaged
     from anonymize.pipeline import Engine
     from anonymize.settings import FULL_SIZE_PX, Settings
@@ -96,7 +102,10 @@ def make_engine(plan: RunPlan) -> Engine:
     else:
         file, sha256, manifest = plan.model
         model = load_foreign(Path(file), sha256, Path(manifest))
-    settings = Settings(min_long_side_px=FULL_SIZE_PX) if plan.full else Settings()
+    budget = Budget(plan.deadline_ms, plan.late) if plan.late else Budget()
+    settings = Settings(budget=budget)
+    if plan.full:
+        settings = replace(settings, min_long_side_px=FULL_SIZE_PX)
     return Engine(
         model,
         settings,

@@ -119,6 +119,7 @@ def chosen_plans(options: argparse.Namespace) -> list[RunPlan]:
         full=options.full,
         fps=fps,
         deadline_ms=1000 / fps if options.deadline_ms is None else options.deadline_ms,
+        late=options.late,
         flat_s=0.0 if options.mode == "paced" else options.seconds,
         paced_s=0.0 if options.mode == "flat" else paced_s,
         load=options.load,
@@ -143,7 +144,7 @@ def _limit_plan(options: argparse.Namespace, common: RunPlan) -> RunPlan:
     for name, values in one_each.items():
         if len(values) > 1:
             raise UsageError(f"{name} names {len(values)}; wanted one with --find-limit")
-    for name in ("all", "load", "minutes", "html", "cold"):
+    for name in ("all", "load", "minutes", "html", "cold", "late"):
         if getattr(options, name):
             raise UsageError(f"--{name} does not go with --find-limit")
     width, height = _size(options.size[0]) if options.size else LIMIT_SIZE

@@ -82,6 +82,11 @@ def _add_how(group: argparse._ArgumentGroup) -> None:
         help="from due to hidden (default: the time between two frames)",
     )
     group.add_argument(
+        "--late",
+        choices=("drop", "hide", "predict"),
+        help="give the engine that deadline too, and this for what the network cannot look at in time",
+    )
+    group.add_argument(
         "--seconds", type=float, default=8.0, metavar="S", help="of each kind of run (default: 8)"
     )
     group.add_argument("--minutes", type=float, metavar="M", help="a soak: so long for the paced run")

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from anonymize.detect import load_packaged, providers
 from anonymize.errors import AnonymizeError
-from anonymize.kernel_cache import use_kernel_cache
+from anonymize.kernel_cache import use_kernel_cache, why_compiled
 from anonymize.process_guard import forbid_core_dumps
 
 PARTS: Final = ("numpy", "numba", "llvmlite", "onnxruntime", "pillow", "rich", "av")
@@ -50,7 +50,7 @@ def examine() -> dict[str, Any]:
     faults: list[str] = []
     warnings: list[str] = []
     cache = use_kernel_cache()
-    if cache is None:
+    if cache is None and why_compiled():
         warnings.append(
             "compiled kernels cannot be kept (no private folder of mode 0700): each start compiles for some seconds; "
             "set NUMBA_CACHE_DIR to a folder that only this user can enter"
@@ -73,6 +73,7 @@ def examine() -> dict[str, Any]:
         "execution_providers": _providers(faults),
         "video_encoders": _encoders(),
         "kernel_cache": str(cache) if cache else None,
+        "ready_made_kernels": f"not used: {why_compiled()}" if why_compiled() else "used",
         "model": model_name,
         "core_dumps_forbidden": forbid_core_dumps(),
         "warnings": warnings,

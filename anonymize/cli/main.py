@@ -11,7 +11,7 @@ from importlib import import_module
 from anonymize.cli import stop
 from anonymize.cli.parser import make_parser
 from anonymize.errors import AnonymizeError, UsageError
-from anonymize.kernel_cache import use_kernel_cache
+from anonymize.kernel_cache import use_kernel_cache, why_compiled
 
 COMPILING = ("evaluate", "run")
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _prepare_kernels(*, quiet: bool) -> None:
     """Name the kernels' cache before they are imported, and say so where they must be compiled first."""
     cache = use_kernel_cache()
-    if not quiet and (cache is None or not any(cache.iterdir())):
+    if not quiet and why_compiled() and (cache is None or not any(cache.iterdir())):
         print(
             "compiling the kernels for this processor, some 20 s" + ", once" * (cache is not None),
             file=sys.stderr,

@@ -144,6 +144,8 @@ class NetworkSession:
         options = self._ort.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
+        # a second block for all activations at once: 12 to 16 MB at 960 x 544, and not a hundredth of the time
+        options.enable_mem_pattern = False
         options.log_severity_level = 4  # fatal alone: its warnings name files and shapes
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)

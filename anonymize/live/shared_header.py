@@ -34,8 +34,8 @@ _FORMATS: Final = {
 _RANGES: Final = {1: ColorRange.LIMITED, 2: ColorRange.FULL}
 _MATRICES: Final = {1: ColorMatrix.BT601, 2: ColorMatrix.BT709, 3: ColorMatrix.BT2020}
 _CODES: Final = {value: code for table in (_FORMATS, _RANGES, _MATRICES) for code, value in table.items()}
-_MIRRORED, _INTERLACED, _TIMED, _HIDDEN_WHOLE = 1, 2, 4, 8
-_KNOWN_FLAGS: Final = 15
+_MIRRORED, _INTERLACED, _TIMED, _HIDDEN_WHOLE, _PREDICTED_ONLY = 1, 2, 4, 8, 16
+_KNOWN_FLAGS: Final = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ class FrameHeader:
     color_matrix: ColorMatrix
     interlaced: bool
     hidden_whole: bool
+    predicted_only: bool
     sequence: int
     size_bytes: int
 
@@ -84,6 +85,7 @@ def header_of(frame: CapturedFrame | ReleasedFrame, sequence: int) -> FrameHeade
         frame.rotation_deg, frame.mirrored, frame.color_range, frame.color_matrix,
         interlaced=isinstance(frame, CapturedFrame) and frame.interlaced,
         hidden_whole=isinstance(frame, ReleasedFrame) and frame.hidden_whole,
+        predicted_only=isinstance(frame, ReleasedFrame) and frame.predicted_only,
         sequence=sequence, size_bytes=layout.size_bytes,
     )  # fmt: skip
 
@@ -106,6 +108,7 @@ def write_header(memory: memoryview, header: FrameHeader) -> None:
         | header.interlaced * _INTERLACED
         | (header.captured_at_s is not None) * _TIMED
         | header.hidden_whole * _HIDDEN_WHOLE
+        | header.predicted_only * _PREDICTED_ONLY
     )
     layout = header.layout
     count = len(layout.strides)
@@ -166,7 +169,7 @@ def read_header(memory: memoryview, kind: int) -> FrameHeader:
     return FrameHeader(
         came, layout, pts, Fraction(above, below), captured_at_s if flags & _TIMED else None, _name(camera),
         rotation_deg, bool(flags & _MIRRORED), _RANGES[color_range], _MATRICES[color_matrix],
-        bool(flags & _INTERLACED), bool(flags & _HIDDEN_WHOLE), sequence, size_bytes,
+        bool(flags & _INTERLACED), bool(flags & _HIDDEN_WHOLE), bool(flags & _PREDICTED_ONLY), sequence, size_bytes,
     )  # fmt: skip
 
 

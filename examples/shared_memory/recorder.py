@@ -32,6 +32,8 @@ def main(folder: str, output: str, patience_s: str = "30") -> None:
         print("recorder: ready", flush=True)
         stream = None
         while (hidden := frames.receive(float(patience_s))) is not None:
+            if hidden.header.predicted_only:
+                continue  # the network never looked at it (late="predict"): fit to be shown, not to be kept
             if stream is None:
                 stream = container.add_stream("mjpeg", rate=Fraction(30), pix_fmt="yuvj420p")
                 stream.width, stream.height = hidden.header.layout.width, hidden.header.layout.height

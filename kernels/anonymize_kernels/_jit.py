@@ -1,7 +1,8 @@
 """How kernels are compiled: without the interpreter's lock, and kept on disk only in a folder that is ours alone.
 
 numba's cache is pickled code, so who can write there runs code in our process (SAFETY 17). The application names
-the folder in NUMBA_CACHE_DIR before the first kernel is imported; without it nothing is kept.
+the folder in NUMBA_CACHE_DIR before the first kernel is imported; without it nothing is kept. What the wheel brings
+along compiled (`_ready_made`) is asked first.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import numba
 from numba.core import caching
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
+
+from anonymize_kernels import _ready_made
 
 
 def is_private_folder(folder: str | os.PathLike[str]) -> bool:
@@ -72,13 +75,28 @@ class _KeptKernels(caching.FunctionCache):
             self.disable()
 
 
+class _Found(caching.NullCache):  # type: ignore[misc]
+    """Where a compiled kernel is looked for: among the ready-made ones, then in our folder."""
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+        self._kept: Any = _KeptKernels(function) if CACHE else caching.NullCache()
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        ready = _ready_made.load(self._function, sig, target_context)
+        return self._kept.load_overload(sig, target_context) if ready is None else ready
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        self._kept.save_overload(sig, data)
+
+
 def _compiler(**options: Any) -> Callable[[Any], Any]:
     """A decorator that compiles without the interpreter's lock, and keeps the kernels where that is allowed."""
 
     def decorate(function: Any) -> Any:
         dispatcher = numba.njit(nogil=True, no_cfunc_wrapper=True, **options)(function)
-        if CACHE and not numba.config.DISABLE_JIT:
-            dispatcher._cache = _KeptKernels(function)
+        if not numba.config.DISABLE_JIT:
+            dispatcher._cache = _Found(function)
         return dispatcher
 
     return decorate
@@ -90,6 +108,8 @@ kernel = _compiler()
 inner = _compiler(no_cpython_wrapper=True)
 # the same where it must see its caller's constants (a stride of 3 is then compiled as one)
 inlined = _compiler(no_cpython_wrapper=True, forceinline=True)
+# and where a product and a sum may be rounded once instead of twice (the only liberty taken with real numbers)
+inlined_fused = _compiler(no_cpython_wrapper=True, forceinline=True, fastmath={"contract"})
 
 
 def _side_by_side(line: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from anonymize.bench import control, measure, runs
+from anonymize.bench import control, measure, runs, worker
 from anonymize.bench.companions import companions
 from anonymize.bench.plan import RunPlan
 from anonymize.bench.recorder import Recorder
@@ -50,8 +50,10 @@ class Paused:
         self._seal, self._pauses_s, self.clock = seal, pauses_s, clock or Clock()
         self.last_fault = ""
         self.drop: Reason | None = None
+        self.arrived_s: list[float | None] = []
 
-    def process(self, frame: CapturedFrame) -> list[Any]:
+    def process(self, frame: CapturedFrame, *, arrived_s: float | None = None) -> list[Any]:
+        self.arrived_s.append(arrived_s)
         self.clock.sleep(self._pauses_s.get(frame.pts, 0.0))
         return [self._seal(frame) if self.drop is None else Dropped(self.drop)]
 
@@ -94,6 +96,29 @@ def test_a_slow_frame_makes_those_behind_it_late(released, follow):
     assert values["durations_ms"]["service"]["p90"] < 1  # one frame alone was slow in itself
 
 
+def test_the_engines_deadline_counts_from_when_a_frame_was_due(released, follow):
+    engine = Paused(released, {1: 0.05})
+    follow(engine, 4)
+    steps_s = [arrived_s - engine.arrived_s[0] for arrived_s in engine.arrived_s]
+    assert steps_s == pytest.approx([number / FPS for number in range(4)])
+
+
+@pytest.mark.parametrize(("late", "kind"), [("drop", "dropped"), ("hide", "hidden_whole")])
+def test_late_gives_the_engine_the_deadline(late, kind):
+    """No network looks at a picture within half a millisecond."""
+    plan = RunPlan(late=late, deadline_ms=0.5, paced_s=0.4, fps=FPS, control="off")
+    street = draw_scene(320, 320, "gray8", 0)
+    engine = worker.make_engine(plan)
+    worker.warm_up(engine, street)
+    values = measure.paced(engine, street, plan, 1.0)
+    engine.close()
+    assert values[kind]["late"] > 0
+    assert values[kind]["late"] + values["dropped"].get("queue_full", 0) == values["frames"]
+    assert values["misses_counted_by_engine"] > 0
+    assert plan.key()["late"] == late
+    assert "late" not in RunPlan().key()  # an older report stays comparable
+
+
 def test_frames_that_waited_two_periods_are_lost_and_counted(released, follow):
     recorder, values = follow(Paused(released, {4: 0.205}), 40)
     assert values["dropped"] == {"queue_full": 8}  # 5 to 12, due 185 to 45 ms before frame 4 was done
@@ -117,7 +142,7 @@ def test_cameras_expose_in_turn(released, follow):
     seen = []
     engine = Paused(released, {})
     process = engine.process
-    engine.process = lambda frame: seen.append((frame.camera, frame.pts)) or process(frame)
+    engine.process = lambda frame, **more: seen.append((frame.camera, frame.pts)) or process(frame)
     follow(engine, 3, cameras=("a", "b"))
     assert seen == [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
 
@@ -254,7 +279,7 @@ def test_growth_sees_memory_that_stays(released, scene):
     calm = measure.growth(engine, scene, plan)
     kept: list[bytes] = []
     process = engine.process
-    engine.process = lambda frame: kept.append(bytes(10_000)) or process(frame)
+    engine.process = lambda frame, **more: kept.append(bytes(10_000)) or process(frame)
     leaking = measure.growth(engine, scene, plan)
     assert calm["growth_bytes"] < 40 * 200
     assert leaking["growth_bytes"] > 40 * 10_000

@@ -13,6 +13,7 @@ import pytest
 from anonymize_kernels import _jit
 
 KERNELS = Path(_jit.__file__).parents[1]
+COMPILES = {"NUMBA_DISABLE_JIT": "0", "ANONYMIZE_READY_MADE": "0"}
 
 
 def folder(path, mode):
@@ -55,7 +56,7 @@ def test_compiled_kernels_are_kept_only_there(tmp_path, mode, kept):
         "motion.project(np.zeros((2, 2), np.float32), np.zeros(2, np.float32), np.zeros(2, np.float32))\n"
         "print(_jit.CACHE)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(KERNELS), "NUMBA_DISABLE_JIT": "0"}
+    environment = {**os.environ, "PYTHONPATH": str(KERNELS), **COMPILES}
     environment.pop("NUMBA_CACHE_DIR", None)
     command = [sys.executable, "-c", code, str(cache)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -77,7 +78,7 @@ print(sum(motion.project.stats.cache_hits.values()))
 
 def hits(cache: Path, disk: str = "free") -> int:
     """How many kernels a new process finds in the folder; it fails if the engine would not start."""
-    environment = {**os.environ, "PYTHONPATH": str(KERNELS), "NUMBA_DISABLE_JIT": "0"}
+    environment = {**os.environ, "PYTHONPATH": str(KERNELS), **COMPILES}
     command = [sys.executable, "-c", KEEPS, str(cache), disk]
     return int(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
 

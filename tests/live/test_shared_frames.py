@@ -16,7 +16,15 @@ import numpy as np
 import pytest
 
 from anonymize.errors import FrameError, UsageError
-from anonymize.frames import LAYOUTS, CapturedFrame, PixelFormat
+from anonymize.frames import (
+    LAYOUTS,
+    CapturedFrame,
+    FrameMemory,
+    PixelFormat,
+    Reason,
+    _seal_anonymized,
+    _seal_released,
+)
 from anonymize.live import shared_header
 from anonymize.live.shared_header import HIDDEN, RAW, header_of, needed_bytes, read_header, write_header
 
@@ -207,6 +215,19 @@ def test_only_released_frames_are_published_as_hidden(link, released):
     raw_publisher = link.publish_raw("front", needed_bytes("nv12", 642, 48))
     with pytest.raises(UsageError, match="wanted a CapturedFrame"):
         raw_publisher.publish(let_go)
+
+
+@pytest.mark.parametrize("name", ["hidden_whole", "predicted_only"])
+def test_how_a_frame_was_hidden_travels_with_it(link, name):
+    """A store must refuse what was hidden by prediction alone (SAFETY 7), whichever process it lives in."""
+    publisher = link.publish_hidden("front", needed_bytes("nv12", 642, 48))
+    subscriber = link.hidden_frames("front")
+    raw = frame(0)
+    for facts in ({}, {name: True, "reason": Reason.LATE}):
+        publisher.publish(_seal_released(_seal_anonymized(raw, raw.planes, FrameMemory(), **facts)))
+        header = subscriber.receive(1.0).header
+        flags = {"hidden_whole": header.hidden_whole, "predicted_only": header.predicted_only}
+        assert [flag for flag, is_set in flags.items() if is_set] == [name] * bool(facts)
 
 
 def test_an_expired_frame_is_not_published(link, released):

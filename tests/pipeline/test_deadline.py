@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 
 import numba
@@ -193,3 +194,15 @@ def test_an_engine_that_was_closed_asks_its_canary_anew(noise_frame):
     engine.close()
     assert engine.process(noise_frame(**kind, pts=1)) == [Dropped(Reason.INTERNAL_ERROR)]
     assert isinstance(engine.process(noise_frame(**kind, pts=2))[0], ReleasedFrame)
+
+
+@pytest.mark.parametrize(("deadline_ms", "frozen"), [(400.0, True), (None, False)])
+def test_a_camera_with_a_deadline_leaves_what_lives_out_of_garbage_collection(scripted, deadline_ms, frozen):
+    """A full collection over all that was imported takes longer than a frame may."""
+    engine, _ = scripted(settings(deadline_ms=deadline_ms))
+    gc.unfreeze()
+    try:
+        engine.warm_up(width=64, height=48, pixel_format="gray8")
+        assert (gc.get_freeze_count() > 10_000) == frozen
+    finally:
+        gc.unfreeze()
