@@ -43,6 +43,10 @@ class Canary:
     objects: tuple[drawing.DrawnObject, ...]
     kind: tuple[object, ...]
 
+    def copy(self) -> CapturedFrame:
+        """The drawn frame again, its lines as far apart: hidden in place, the canary itself would be lost."""
+        return replace(self.frame, planes=tuple(_padded_like(plane, plane) for plane in self.frame.planes))
+
     def fits(self, frame: CapturedFrame) -> bool:
         """Whether `frame` is of the kind that this canary was drawn for."""
         return _kind(frame) == self.kind

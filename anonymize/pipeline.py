@@ -13,7 +13,6 @@ import gc
 import math
 import time
 from collections import Counter
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -399,8 +398,7 @@ class Engine:
         self._hide(blank, state)
         assert state.canary is not None  # it was shown before that frame
         canary = state.canary.frame
-        # with something to hide. A copy: in place it would be hidden for ever
-        self._hide(replace(canary, planes=tuple(plane.copy() for plane in canary.planes)), state)
+        self._hide(state.canary.copy(), state)  # with something to hide
         if (canary.width, canary.height) != (width, height):  # a small camera's
             self._hide(blank, state)
         state.forget()
