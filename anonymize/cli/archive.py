@@ -45,6 +45,7 @@ def request_of(options: argparse.Namespace) -> Request:
     from anonymize.archive.run import Request
     from anonymize.archive.work import ArchiveSettings
     from anonymize.cli import options as chosen
+    from anonymize.detect import ARCHIVE_MODEL
 
     if chosen.chosen_configuration(argparse.Namespace(config=None)).zones.required:
         raise UsageError(
@@ -62,6 +63,8 @@ def request_of(options: argparse.Namespace) -> Request:
         raise UsageError(
             "blur and mosaic on video can be read back; wanted veil or solid, or --allow-weak-on-video"
         )
+    if (options.network, options.model, options.precision) == (None, None, "float32"):
+        options.network = ARCHIVE_MODEL
     model = chosen.chosen_model(options)
     return Request(
         inputs=options.inputs, output=options.output,

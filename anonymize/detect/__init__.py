@@ -3,6 +3,7 @@
 from anonymize.detect.detector import DetectionSettings, Detector
 from anonymize.detect.geometry import to_stored, upright_size
 from anonymize.detect.manifest import (
+    ARCHIVE_MODEL,
     DEFAULT_MODEL,
     INT8_MODEL,
     Model,
@@ -14,6 +15,7 @@ from anonymize.detect.manifest import (
 )
 
 __all__ = [
+    "ARCHIVE_MODEL",
     "DEFAULT_MODEL",
     "INT8_MODEL",
     "DetectionSettings",

@@ -20,9 +20,11 @@ from anonymize.frames import Label
 ADAPTERS: Final = ("anonymize-v1", "centerface")
 DEFAULT_MODEL: Final = "drive"
 INT8_MODEL: Final = "drive-int8"
+ARCHIVE_MODEL: Final = "archive"
 PINNED_SHA256: Final[Mapping[str, str]] = {
     "drive": "c11c5f5440b1c532485400e094bad3fea46e6b6701546947d82b1a9fdf98e101",
     "drive-int8": "d6982b0f43916636e96a19da3b4ab988d7298840dc175fb055c65e6bd8fee290",
+    "archive": "ca0d101561afd7b64e7b0392cce6734cc19e5bef50bc4a9fffff1623d29c531f",
 }
 MAX_MODEL_BYTES: Final = 512 * 2**20
 
