@@ -75,7 +75,7 @@ class _KeptKernels(caching.FunctionCache):
             self.disable()
 
 
-class _Found(caching.NullCache):  # type: ignore[misc]
+class _Found(caching.NullCache):
     """Where a compiled kernel is looked for: among the ready-made ones, then in our folder."""
 
     def __init__(self, function: Any) -> None:
