@@ -76,6 +76,8 @@ def test_the_boxes_of_a_street_lie_where_one_look_finds_them(thorough):
     assert len(sure) > 0
     ours = table.boxes[: table.count]
     assert all(np.abs(ours - box).max(axis=1).min() < 6 for box in sure)
+    overlaps = (np.abs(ours[:, None] - ours[None, :]).max(axis=2) < 6) & ~np.eye(len(ours), dtype=bool)
+    assert not overlaps.any()  # one object, one box, however many looks saw it
     order = table.scores[: table.count]
     assert (np.diff(order) <= 0).all()
 
