@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from anonymize.errors import AnonymizeError, UsageError
+from anonymize.cli.store_errors import in_our_words
+from anonymize.errors import UsageError
 from anonymize.process_guard import forbid_core_dumps
 
 if TYPE_CHECKING:
@@ -19,16 +20,8 @@ if TYPE_CHECKING:
 def execute(options: argparse.Namespace) -> int:
     """Print what was done, and every warning."""
     forbid_core_dumps()  # keys and pictures are in its memory
-    try:
+    with in_our_words():
         done = _ask(options) if options.ask else _export(options)
-    except ImportError as missing:
-        raise AnonymizeError(
-            f"needs {missing.name}, which is not installed; wanted: pip install vehicle-anonymize[store]"
-        ) from None
-    except OSError as fault:
-        if isinstance(fault, AnonymizeError):
-            raise
-        raise AnonymizeError(f"{fault.filename}: {fault.strerror}") from None
     if options.json:
         print(json.dumps(done, indent=2))
     else:

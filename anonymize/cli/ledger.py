@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from anonymize.cli.store_errors import in_our_words
 from anonymize.errors import AnonymizeError, UsageError
 
 DONE, FAILED = 0, 1
@@ -16,16 +17,8 @@ LEDGER_NAME: Final = "ledger.sqlite"  # in the folder of a store
 
 def execute(options: argparse.Namespace) -> int:
     """Print what the action says; 1 where what was checked is not as it was signed."""
-    try:
+    with in_our_words():
         return _ACTIONS[options.action](options)
-    except ImportError as missing:
-        raise AnonymizeError(
-            f"needs {missing.name}, which is not installed; wanted: pip install vehicle-anonymize[store]"
-        ) from None
-    except OSError as fault:
-        if isinstance(fault, AnonymizeError):
-            raise
-        raise AnonymizeError(f"{fault.filename}: {fault.strerror}") from None
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
-from anonymize.errors import AnonymizeError, UsageError
+from anonymize.cli.store_errors import in_our_words
+from anonymize.errors import UsageError
 from anonymize.process_guard import forbid_core_dumps
 
 QUESTIONS: Final = {
@@ -24,16 +25,8 @@ QUESTIONS: Final = {
 def execute(options: argparse.Namespace) -> int:
     """Print what the action says."""
     forbid_core_dumps()  # the device's key is in its memory, and pictures while they are copied
-    try:
+    with in_our_words():
         text = (_ACTIONS.get(options.action) or _act)(options)
-    except ImportError as missing:
-        raise AnonymizeError(
-            f"needs {missing.name}, which is not installed; wanted: pip install vehicle-anonymize[store]"
-        ) from None
-    except OSError as fault:
-        if isinstance(fault, AnonymizeError):
-            raise
-        raise AnonymizeError(f"{fault.filename}: {fault.strerror}") from None
     print(text)
     return 0
 

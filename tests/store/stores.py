@@ -29,6 +29,17 @@ MADE_BY = MadeBy("a" * 64)
 JPEG = Coding(encoding="jpeg", group_s=0.0)
 DAY_S = 86_400.0
 START_S = 1_800_000_000.0  # 2027-01-15, 08:00 UTC
+# words of `anonymize store init` for a store that may record
+INIT = [
+    "--purpose",
+    "accident-evidence",
+    "--contact",
+    "owner@example.org",
+    "--region",
+    "CN",
+    "--consent-days",
+    "30",
+]
 
 
 class Clock:

@@ -17,19 +17,10 @@ from anonymize.media.video import open_video
 from anonymize.store.ledger_verifier import read_key, verify
 from anonymize.store.making import key_home
 from anonymize.store.store import Store
+from tests.store.stores import INIT
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 240.0  # a cold cache compiles the kernels first: 20 s on a quiet core
-INIT = [
-    "--purpose",
-    "accident-evidence",
-    "--contact",
-    "owner@example.org",
-    "--region",
-    "CN",
-    "--consent-days",
-    "30",
-]
 
 
 def start(tmp_path: Path, clip: Path, *words: str) -> tuple[subprocess.Popen[str], Path]:

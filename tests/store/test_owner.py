@@ -24,19 +24,9 @@ from anonymize.store.making import key_home
 from anonymize.store.report import whole_report
 from anonymize.store.settings import read_settings
 from anonymize.store.store import Store
-from tests.store.stores import frame, make_store, put, recording
+from tests.store.stores import INIT, frame, make_store, put, recording
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "store-report.schema.json").read_text())
-INIT = [
-    "--purpose",
-    "accident-evidence",
-    "--contact",
-    "owner@example.org",
-    "--region",
-    "CN",
-    "--consent-days",
-    "30",
-]
 
 
 def made(tmp_path) -> Path:
