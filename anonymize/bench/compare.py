@@ -161,6 +161,7 @@ def run_words(key: Mapping[str, Any]) -> str:
     """A run in words."""
     load = f", beside {key['load']} burnt cores" if key["load"] else ""
     load += f", late frames: {key['late']}" if key.get("late") else ""
+    load += f", real-time priority {key['priority']}" if key.get("priority") else ""
     threads = f"{key['threads']} thread" + "s" * (key["threads"] > 1)
     return (
         f"{key['width']} × {key['height']} {key['pixel_format']}, {threads}, {key['source']}, "

@@ -19,6 +19,7 @@ from anonymize.bench import machine
 from anonymize.bench.companions import companions
 from anonymize.bench.histogram import Histogram, summary
 from anonymize.bench.plan import QUEUE_FRAMES, RunPlan
+from anonymize.bench.priority import real_time
 from anonymize.bench.recorder import Recorder
 from anonymize.bench.scenes import Scene
 from anonymize.frames import Dropped
@@ -112,7 +113,8 @@ def paced(engine: Engine, scene: Scene, plan: RunPlan, fastest_ms: float) -> dic
         around = Surroundings()
         counted = engine.deadline_misses["front"]
         recorder = Recorder(start_s, plan.paced_s, plan.deadline_ms)
-        follow_cameras(engine, scene, plan, ["front"], recorder=recorder, start_s=start_s, ticks=ticks)
+        with real_time(plan.priority):
+            follow_cameras(engine, scene, plan, ["front"], recorder=recorder, start_s=start_s, ticks=ticks)
         values = {**recorder.values(max(time.monotonic(), end_s) - start_s), **around.values()}
         values["misses_counted_by_engine"] = engine.deadline_misses["front"] - counted if plan.late else None
         values["control"] = against_control(recorder.missed, beside.finished_ms(), work_ms, plan.deadline_ms)

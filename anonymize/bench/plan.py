@@ -45,6 +45,8 @@ class RunPlan:
         Processes that burn one core each meanwhile.
     control : "auto", "on" or "off"
         Run the fixed busy loop in the same schedule as paced frames; `auto`: where it takes no core from the engine.
+    priority : int or None
+        Real-time priority (SCHED_FIFO) of the engine's threads in paced runs; None: none.
     allocation_frames : int
         Frames of each round of the pass that looks for growing memory; 0 leaves it out.
     """
@@ -68,6 +70,7 @@ class RunPlan:
     paced_s: float = 8.0
     load: int = 0
     control: Literal["auto", "on", "off"] = "auto"
+    priority: int | None = None
     allocation_frames: int = 50
 
     def as_json(self) -> str:
@@ -100,4 +103,5 @@ class RunPlan:
             "load": self.load,
             "provider": self.provider,
             **({"late": self.late} if self.late else {}),
+            **({"priority": self.priority} if self.priority else {}),
         }

@@ -13,6 +13,7 @@ from typing import Any, Final
 from anonymize.bench import machine, measure
 from anonymize.bench.histogram import merged, summary
 from anonymize.bench.plan import RunPlan
+from anonymize.bench.priority import real_time
 from anonymize.bench.recorder import Recorder
 from anonymize.bench.scenes import Scene
 from anonymize.pipeline import MAX_CAMERAS, Engine
@@ -125,21 +126,21 @@ def run_cameras(engines: Sequence[Engine], scene: Scene, plan: RunPlan, cameras:
     around = measure.Surroundings()
     ticks = max(1, round(plan.paced_s * plan.fps))
     recorders = [Recorder(start_s, plan.paced_s, plan.deadline_ms) for _ in engines]
-    work(
-        [
-            partial(
-                measure.follow_cameras,
-                engine,
-                scene,
-                plan,
-                share,
-                recorder=recorder,
-                start_s=start_s,
-                ticks=ticks,
-            )
-            for engine, share, recorder in zip(engines, shares, recorders, strict=True)
-        ]
-    )
+    jobs = [
+        partial(
+            measure.follow_cameras,
+            engine,
+            scene,
+            plan,
+            share,
+            recorder=recorder,
+            start_s=start_s,
+            ticks=ticks,
+        )
+        for engine, share, recorder in zip(engines, shares, recorders, strict=True)
+    ]
+    with real_time(plan.priority):
+        work(jobs)
     return {
         "cameras": cameras,
         "fps": plan.fps,

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from anonymize.bench.machine import cores, facts, state, warnings
 from anonymize.bench.plan import SIZES, RunPlan
+from anonymize.bench.priority import HIGHEST, LOWEST
 from anonymize.cli import stop
 from anonymize.errors import MediaError, UsageError
 from anonymize.media.output import check_target, write_whole
@@ -124,6 +125,7 @@ def chosen_plans(options: argparse.Namespace) -> list[RunPlan]:
         paced_s=0.0 if options.mode == "flat" else paced_s,
         load=options.load,
         control=options.control,
+        priority=options.priority,
     )
     if options.find_limit:
         return [_limit_plan(options, common)]
@@ -167,7 +169,12 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError(f"--clip {options.clip}: there is no such file")
     if options.all and (options.size or options.format or options.threads != "1"):
         raise UsageError("--all names every size, format and thread count; wanted it without them")
+    if options.priority is not None and options.mode == "flat":
+        raise UsageError(
+            "--priority is for paced runs: flat out, the kernel would stop such a process each second"
+        )
     ranges = (
+        ("--priority", options.priority, LOWEST, HIGHEST),
         ("--fps", options.fps, 0.1, 1000.0),
         ("--deadline-ms", options.deadline_ms, 0.1, 60_000.0),
         ("--seconds", options.seconds, 0.5, LONGEST_S),

@@ -90,6 +90,12 @@ def _add_how(group: argparse._ArgumentGroup) -> None:
         "--seconds", type=float, default=8.0, metavar="S", help="of each kind of run (default: 8)"
     )
     group.add_argument("--minutes", type=float, metavar="M", help="a soak: so long for the paced run")
+    group.add_argument(
+        "--priority",
+        type=int,
+        metavar="N",
+        help="real-time priority of the engine in the paced run, as `chrt -f N` gives it (Linux, needs the right to)",
+    )
     group.add_argument("--load", type=int, default=0, metavar="N", help="burn N cores meanwhile")
     group.add_argument(
         "--control",

@@ -6,11 +6,22 @@ to stop, and until it has, everything that comes is late.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
 
 from anonymize.errors import LateError
+
+
+def step_behind() -> None:
+    """Where the application's thread is a real-time one, this thread, which inherited that, goes one behind it.
+
+    Whoever waits until a deadline must not have to wait for this thread to leave the core they share.
+    """
+    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):
+        priority = os.sched_getparam(0).sched_priority
+        os.sched_setscheduler(0, os.sched_getscheduler(0), os.sched_param(max(1, priority - 1)))
 
 
 class BoundedRun:
@@ -69,6 +80,7 @@ class BoundedRun:
             self._changed.notify_all()
 
     def _work(self) -> None:
+        step_behind()
         while True:
             with self._changed:
                 while self._job is None:
