@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from anonymize.boxes import Label
 from anonymize.detect import ModelEntry, load_packaged, packaged_manifest, read_manifest
 from anonymize.errors import ModelError
 
@@ -36,7 +37,9 @@ def _facts(entry: ModelEntry) -> dict[str, Any]:
         "fault": state or None,
         "adapter": entry.adapter,
         "labels": list(entry.labels),
-        "threshold": {label.value: value for label, value in entry.threshold.items()},
+        "threshold": _by_name(entry.threshold),
+        "threshold_cautious": _by_name(entry.threshold_cautious),
+        "threshold_thorough": _by_name(entry.threshold_thorough),
         "size_multiple": entry.size_multiple,
         "parameters": entry.parameters,
         "licence": entry.licence,
@@ -46,12 +49,24 @@ def _facts(entry: ModelEntry) -> dict[str, Any]:
     }
 
 
+def _by_name(thresholds: Mapping[Label, float]) -> dict[str, float]:
+    return {label.value: value for label, value in thresholds.items()}
+
+
 def _text(facts: dict[str, Any]) -> str:
-    thresholds = ", ".join(f"{label} {value}" for label, value in facts["threshold"].items())
+    thresholds = "; ".join(
+        f"{name} {', '.join(f'{label} {value}' for label, value in facts[key].items())}"
+        for name, key in (
+            ("thresholds", "threshold"),
+            ("--cautious", "threshold_cautious"),
+            ("--thorough", "threshold_thorough"),
+        )
+        if facts[key]
+    )
     lines = [
         f"{facts['name']}",
         f"  sha256       {facts['sha256']} ({'checked' if facts['intact'] else 'WRONG'})",
-        f"  finds        {', '.join(facts['labels'])}, thresholds {thresholds}",
+        f"  finds        {', '.join(facts['labels'])}; {thresholds}",
         f"  input        any size in steps of {facts['size_multiple']} px; a 16 px plate keeps at least 8 px",
         f"  parameters   {facts['parameters']:,}",
         f"  licence      {facts['licence']}",

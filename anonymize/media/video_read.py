@@ -243,7 +243,7 @@ class VideoReader:
         """A frame is lost: an error, or one more in the count."""
         if self._on_error == "fail":
             raise MediaError(
-                f"{self.path}: {what}; wanted every frame whole (--on-error skip-frame leaves it out)"
+                f"{self.path}: {what}; wanted every frame whole (`anonymize run --on-error skip-frame` leaves it out)"
             )
         self.frames_skipped += frames
         if len(self._skipped) < _MAX_NAMED:

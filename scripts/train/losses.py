@@ -109,7 +109,8 @@ def assign(answers: Answers, targets: Targets, floor: float) -> tuple[Tensor, Te
     objects = targets.boxes.shape[0]
     best_fit = torch.zeros(objects, device=fit.device).scatter_reduce_(0, row, fit, "amax")
     best_iou = torch.zeros(objects, device=fit.device).scatter_reduce_(0, row, iou, "amax")
-    quality = fit / best_fit[row].clamp(min=1e-9) * best_iou[row].clamp(min=floor)
+    # the root: a small object's loose box lowers its confidence less, and confidence decides what is hidden
+    quality = fit / best_fit[row].clamp(min=1e-9) * best_iou[row].sqrt().clamp(min=floor)
     return row, flat, quality
 
 

@@ -36,6 +36,9 @@ class Picture:
     boxes: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))  # xyxy
     class_id: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     ignore: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    hard: NDArray[np.float32] = field(
+        default_factory=lambda: np.zeros((0, 4), np.float32)
+    )  # xyxy, from ``mine``
 
 
 def is_held_back(source: str, name: str) -> bool:
@@ -186,3 +189,21 @@ def drop_reviewed(pictures: list[Picture], file: Path) -> None:
                 for r in rows_of(picture)
             ]
             set_boxes(picture, [r for r, drop in zip(rows_of(picture), gone, strict=True) if not drop])
+
+
+def ignore_reviewed(pictures: list[Picture], file: Path) -> None:
+    """Add ignore boxes where a person saw that a false hit may be an object that nobody marked."""
+    seen = json.loads(file.read_text())
+    for picture in pictures:
+        if picture.name in seen:
+            rows = [(row["box"], CLASSES.index(row["class"]), True) for row in seen[picture.name]]
+            set_boxes(picture, rows_of(picture) + rows)
+
+
+def note_hard(pictures: list[Picture], file: Path) -> None:
+    """Note the boxes that ``mine`` found, if it ran."""
+    if not file.exists():
+        return
+    said = json.loads(file.read_text())
+    for picture in pictures:
+        picture.hard = np.array([row["box"] for row in said.get(picture.name, [])], np.float32).reshape(-1, 4)

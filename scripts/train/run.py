@@ -1,4 +1,4 @@
-"""``python scripts/train/run.py STEP``: pack, teach, train, export, measure."""
+"""``python scripts/train/run.py STEP``: pack, teach, mine, train, export."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import settings
 def main() -> None:
     """Read the command line and run one step."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("step", choices=["pack", "teach", "train", "export"])
+    parser.add_argument("step", choices=["pack", "teach", "mine", "train", "export"])
     parser.add_argument("--config", type=Path, default=settings.CONFIG)
     parser.add_argument("--side-px", type=int, help="pack: another size than the configuration's")
     parser.add_argument(
@@ -38,6 +38,12 @@ def main() -> None:
         from teacher import label_faces
 
         print(label_faces(pictures.Pack(work / "pictures.zip"), work / "faces.json", config["teacher"]))
+    elif arguments.step == "mine":
+        import mine
+        from train import load_pack
+
+        found = mine.look(load_pack(work), settings.REPOSITORY / "models/anonymize_models")
+        print(mine.mine(found, work / "hard.json"))
     elif arguments.step == "export":
         from export import export
 

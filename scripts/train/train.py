@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import mine
 import numpy as np
 import pictures
 import settings
@@ -24,6 +25,9 @@ from torch.utils.data import DataLoader, IterableDataset
 from warm_start import warm_start
 
 NOT_FACES = Path(__file__).resolve().with_name("reviewed_not_faces.json")
+LONGEST_STEP_S = (
+    20.0  # what a step takes more was a stopped process (SIGSTOP), and is not the schedule's time
+)
 Sample = tuple[Tensor, list[Row]]
 
 
@@ -54,6 +58,8 @@ def load_pack(work: Path) -> pictures.Pack:
     pack = pictures.Pack(work / "pictures.zip", keep=True)
     pictures.merge_teachers(pack.pictures, [work / "faces.json", work / "plates.json"])
     pictures.drop_reviewed(pack.pictures, NOT_FACES)
+    pictures.ignore_reviewed(pack.pictures, mine.REVIEWED)
+    pictures.note_hard(pack.pictures, work / "hard.json")
     return pack
 
 
@@ -196,9 +202,12 @@ def train(config: dict[str, Any], work: Path, run: str) -> None:
     stream = CanvasStream(config, work, state.step * options["batch"], options["batch"])
     batches = DataLoader(stream, options["batch"], num_workers=workers, collate_fn=collate, prefetch_factor=4)
     stop = StopRequest()
-    begun_s, saved_s, sums = time.monotonic() - state.used_s, time.monotonic(), {}
+    before_s = saved_s = time.monotonic()
+    sums: dict[str, float] = {}
     for images, targets in batches:
-        state.used_s = time.monotonic() - begun_s
+        now_s = time.monotonic()
+        state.used_s += min(now_s - before_s, LONGEST_STEP_S)
+        before_s = now_s
         over = state.fraction() >= 1.0 or stop.asked
         if over or time.monotonic() - saved_s > options["checkpoint_s"]:
             state.save(checkpoint)
