@@ -163,7 +163,10 @@ PURPOSE = {
 }
 THOROUGH = "python scripts/train/run.py export (several looks)"
 CAUTIOUS = "the same for a looser aim, where hiding too much is better than missing"
-CHOICE = "the lowest whose false rate on the held-back tenth of the training pictures stays within the aim"
+CHOICE = (
+    "the lowest whose false rate on the held-back tenth of the training pictures, as they are and enlarged 1.6 times, "
+    "stays within the aim"
+)
 
 CONTRACT = """## Contract ("anonymize-v1")
 

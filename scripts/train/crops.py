@@ -93,7 +93,7 @@ class Canvases:
             canvas[y0:y1, x0:x1] = region.pixels
             for box, class_id, ignore in region.rows:
                 rows.append(([box[0] + x0, box[1] + y0, box[2] + x0, box[3] + y0], class_id, ignore))
-        return np.ascontiguousarray(spoil(canvas, rng)[..., ::-1]), rows
+        return np.asarray(cv2.cvtColor(spoil(canvas, rng), cv2.COLOR_BGR2RGB), np.uint8), rows
 
     def _tiles(self, rng: np.random.Generator, side: int) -> list[tuple[int, int, int, int]]:
         if rng.random() >= self.options["mosaic"]:
@@ -194,7 +194,7 @@ class Canvases:
         if rng.random() < share:
             pixels, rows = turn(pixels, rows, float(rng.uniform(-most_deg, most_deg)))
         if rng.random() < 0.5:
-            pixels = np.ascontiguousarray(pixels[:, ::-1])
+            pixels = np.asarray(cv2.flip(pixels, 1), np.uint8)
             rows = [([width - b[2], b[1], width - b[0], b[3]], c, i) for b, c, i in rows]
         for class_id in (FACE, PLATE):
             if class_id not in picture.labelled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import platform
 import time
 import tomllib
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,8 @@ from torch import nn
 
 OPSET = 17
 AGREEMENT = 2e-3  # largest difference of a raw output between onnxruntime and PyTorch, float32
-HELD_BACK_UNIT = 0.625  # held-back pictures are 640 px where the test ones are about 1024
+HELD_BACK_UNIT = 0.625  # held-back pictures are 640 px where a camera's are about 1024
+ENLARGED = 1.6  # the thresholds must hold at that size too: what is large and sharp is taken for more
 
 
 def load_average(config: dict[str, Any], checkpoint: Path) -> tuple[Detector, dict[str, Any]]:
@@ -90,23 +93,24 @@ def fastest_ms(model: Path, height: int, width: int, runs: int = 40) -> float:
     return round(min(times) * 1e3, 2)
 
 
-def held_back(model: Path, work: Path, threads: int) -> measure.Found:
-    """Return the detections on the pictures kept out of training."""
-    pictures, read = held_back_pictures(work)
-    return measure.look_at(model, pictures, read, threads=threads)
-
-
 def held_back_pictures(work: Path) -> tuple[list[Picture], measure.Reader]:
     """Return the pictures kept out of training and what reads them."""
     pack = Pack(work / "pictures.zip")
     return [p for p in pack.pictures if p.held_back], pack.pixels
 
 
-def choose(found: measure.Found, aim: dict[str, float]) -> tuple[float, float]:
+def held_back(
+    look: Callable[[list[Picture], measure.Reader], measure.Found], work: Path
+) -> list[tuple[measure.Found, float]]:
+    """Return what is found in the pictures kept out of training, as they are and enlarged, with the sizes' units."""
+    pictures, read = held_back_pictures(work)
+    larger = measure.enlarged(pictures, read, ENLARGED)
+    return [(look(pictures, read), HELD_BACK_UNIT), (look(*larger), HELD_BACK_UNIT * ENLARGED)]
+
+
+def choose(looks: list[tuple[measure.Found, float]], aim: dict[str, float]) -> tuple[float, float]:
     """Return the thresholds of faces and plates for their aims of the false rate."""
-    face, plate = (
-        measure.choose_threshold(found, c, aim[name], HELD_BACK_UNIT) for c, name in enumerate(CLASSES)
-    )
+    face, plate = (measure.choose_threshold(looks, c, aim[name]) for c, name in enumerate(CLASSES))
     return face, plate
 
 
@@ -123,11 +127,12 @@ def export(
         raise ValueError(
             f"onnxruntime and PyTorch differ by {worst:.2e}, wanted at most {AGREEMENT:.0e}, in {staged}"
         )
-    found = held_back(staged, work, threads)
-    thresholds = choose(found, config["export"]["false_rate"])
-    cautious = choose(found, config["export"]["cautious_false_rate"])
+    looks = held_back(functools.partial(measure.look_at, staged, threads=threads), work)
+    thresholds = choose(looks, config["export"]["false_rate"])
+    cautious = choose(looks, config["export"]["cautious_false_rate"])
     thorough = choose(
-        look_thoroughly(staged, *held_back_pictures(work), threads=threads), config["export"]["false_rate"]
+        held_back(functools.partial(look_thoroughly, staged, threads=threads), work),
+        config["export"]["false_rate"],
     )
     facts: dict[str, Any] = {
         "name": config["network"]["name"],
@@ -139,7 +144,7 @@ def export(
         "disagreement": worst,
         "progress": progress,
         "began_with": began_with(config),
-        "held_back": measure.by_source(found, thresholds, HELD_BACK_UNIT),
+        "held_back": measure.by_source(looks[0][0], thresholds, HELD_BACK_UNIT),
         "time_ms": {f"{w}x{h}": fastest_ms(staged, h, w) for h, w in ((384, 640), (544, 960), (736, 1280))},
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread, fastest of 40 passes",
     }

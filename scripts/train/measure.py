@@ -13,7 +13,7 @@ import argparse
 import json
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -150,13 +150,33 @@ def sign_hits(found: Found, thresholds: tuple[float, float]) -> dict[str, float]
     return hits
 
 
-def choose_threshold(found: Found, class_id: int, false_rate: float, unit: float) -> float:
-    """Return the lowest threshold whose false rate on the held-back pictures is not above the aim."""
+def enlarged(pictures: list[Picture], read: Reader, scale: float) -> tuple[list[Picture], Reader]:
+    """Return the pictures, their boxes and what reads them, as if they had been taken with more px."""
+    larger = [
+        replace(
+            p, width_px=round(p.width_px * scale), height_px=round(p.height_px * scale), boxes=p.boxes * scale
+        )
+        for p in pictures
+    ]
+
+    def read_larger(picture: Picture) -> NDArray[np.uint8]:
+        size = (picture.width_px, picture.height_px)
+        return np.asarray(cv2.resize(read(picture), size, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+    return larger, read_larger
+
+
+def choose_threshold(looks: list[tuple[Found, float]], class_id: int, false_rate: float) -> float:
+    """Return the lowest threshold whose false rate on the held-back pictures is not above the aim.
+
+    Several looks at them, each with its unit of the size limits, count together.
+    """
     for threshold in np.arange(0.10, 0.90, 0.01):
         count = Tally()
-        for picture, detections in found:
-            if class_id in picture.labelled:
-                count += tally(picture, detections.at(class_id, threshold), class_id, unit)
+        for found, unit in looks:
+            for picture, detections in found:
+                if class_id in picture.labelled:
+                    count += tally(picture, detections.at(class_id, threshold), class_id, unit)
         if count.false <= false_rate * count.masks:
             break
     return round(float(threshold), 2)
