@@ -172,6 +172,10 @@ def test_every_method_that_raises_past_its_guard_lets_nothing_raw_out(hold):
     for method in ("take_buffer", "take_event", "do_change_state", "send", "fresh_buffer", "hide"):
         assert answers[f"{method} 1"]["calls"] >= 1
         assert answers[f"{method} 1"]["out"] == 0
+        assert answers[f"{method} 3"]["calls"] >= 3
+    assert answers["take_buffer 8"]["calls"] >= 8
+    assert answers["refuse 1"]["calls"] >= 1  # the telling of a fault fails too
+    assert answers["refuse 1"]["out"] == 0
 
 
 @pytest.mark.timeout(600)  # a bare machine compiles the kernels first
