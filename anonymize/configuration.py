@@ -14,10 +14,13 @@ import types
 import typing
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from anonymize.deadline import Budget
 from anonymize.errors import UsageError
+
+if TYPE_CHECKING:
+    from anonymize.zones.views import CameraView
 
 MOST_BYTES: Final = 1 << 20
 _Part = TypeVar("_Part")
@@ -120,6 +123,31 @@ def read_configuration(path: str | Path) -> Configuration:
     except (ValueError, RecursionError) as fault:  # no TOML, no UTF-8
         raise UsageError(f"{path}: the configuration is no TOML: {fault}") from None
     return _filled(Configuration, table, path, "")
+
+
+def camera_view(part: CameraPart, name: str) -> CameraView:
+    """What a camera sees, as its part says, or as is assumed of a camera of this name; its clock is left out.
+
+    Raises
+    ------
+    UsageError
+        Values that do not go together.
+    """
+    from anonymize.zones.views import CameraView, Wedge, default_view
+
+    wedge = (part.yaw_deg, part.field_of_view_deg, part.range_m)
+    given = [number for number in wedge if number is not None]
+    if given and (len(given) < 3 or part.view_m is not None):
+        raise UsageError(
+            f"camera {name}: wanted view_m, or all of yaw_deg, field_of_view_deg and range_m, in the configuration"
+        )
+    if part.heading_uncertainty_deg is not None and not given:
+        raise UsageError(f"camera {name}: heading_uncertainty_deg belongs to a wedge")
+    if len(given) == 3:
+        uncertainty = part.heading_uncertainty_deg
+        more = {} if uncertainty is None else {"heading_uncertainty_deg": uncertainty}
+        return CameraView(wedge=Wedge(*given, **more))
+    return default_view(name) if part.view_m is None else CameraView(part.view_m)
 
 
 def _filled(part: type[_Part], table: Any, path: Path, where: str) -> _Part:

@@ -39,7 +39,9 @@ HEAVY = {
 
 
 # needs GStreamer's bindings, which come with the system's Python alone; loaded by the tests in tests/live
-WITH_THE_SYSTEMS_PYTHON = {"anonymize.live.gstreamer.python.vehicleanonymize"}
+WITH_THE_SYSTEMS_PYTHON = {
+    f"anonymize.live.gstreamer.python.vehicleanonymize{part}" for part in ("", "_parts", "hold")
+}
 
 
 def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 
-from anonymize.configuration import CameraPart, Configuration
+from anonymize.configuration import CameraPart, Configuration, camera_view
 from anonymize.errors import UsageError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def cameras_in_use(
     views, clock_stated = {}, set()
     for name in used:
         part = configuration.cameras.get(name, CameraPart())
-        seen = stated.get(name) or _view_of(part, name)
+        seen = stated.get(name) or camera_view(part, name)
         offset_s = part.clock_offset_s if options.camera_offset_s is None else options.camera_offset_s
         given_s = options.camera_offset_uncertainty_s
         uncertainty_s = part.clock_uncertainty_s if given_s is None else given_s
@@ -172,22 +172,3 @@ def stated_view(option: str, words: str, *, said: str | None = None) -> CameraVi
         return CameraView(wedge=Wedge(*values))
     shape = "METRES or YAW,FIELD_OF_VIEW,RANGE (degrees off the nose, degrees, m)"
     raise UsageError(f"{option} is {said or words!r}; wanted {shape if said is None else f'NAME={shape}'}")
-
-
-def _view_of(part: CameraPart, name: str) -> CameraView:
-    """As the configuration says, or the default of a camera of this name."""
-    from anonymize.zones.views import CameraView, Wedge, default_view
-
-    wedge = (part.yaw_deg, part.field_of_view_deg, part.range_m)
-    given = [number for number in wedge if number is not None]
-    if given and (len(given) < 3 or part.view_m is not None):
-        raise UsageError(
-            f"camera {name}: wanted view_m, or all of yaw_deg, field_of_view_deg and range_m, in the configuration"
-        )
-    if part.heading_uncertainty_deg is not None and not given:
-        raise UsageError(f"camera {name}: heading_uncertainty_deg belongs to a wedge")
-    if len(given) == 3:
-        uncertainty = part.heading_uncertainty_deg
-        more = {} if uncertainty is None else {"heading_uncertainty_deg": uncertainty}
-        return CameraView(wedge=Wedge(*given, **more))
-    return default_view(name) if part.view_m is None else CameraView(part.view_m)

@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from anonymize.boxes import Label
 from anonymize.detect import ModelEntry, load_packaged, packaged_manifest, read_manifest
 from anonymize.errors import ModelError
+from anonymize.frames import Label
 
 FAILED = 1
 

@@ -24,11 +24,12 @@ from anonymize.live.memory_layout import MemoryLayout
 
 if TYPE_CHECKING:
     from anonymize.pipeline import Engine, Outcome
+    from anonymize.zones import Gate
 
 NANOSECONDS: Final = Fraction(1, 1_000_000_000)
 ZONES_REFUSED: Final = (
     "this element refuses zones: it works in place and cannot hold a frame until the fix after it is known; "
-    "the recorder holds instead, with Engine(zones=ZoneGate(...)) behind an appsink: see docs/live.md"
+    "use vehicleanonymizehold instead, which holds: see docs/live.md"
 )
 
 
@@ -76,8 +77,8 @@ class ElementOptions:
             raise UsageError("camera is empty; wanted a name")
 
 
-def make_engine(options: ElementOptions) -> Engine:
-    """An engine that hides in place, with kernels kept in a private cache."""
+def make_engine(options: ElementOptions, *, zones: Gate | None = None) -> Engine:
+    """An engine with kernels kept in a private cache; it hides in place, or with zones in memory of its own."""
     from anonymize.kernel_cache import use_kernel_cache
 
     use_kernel_cache()  # before numba reads its settings
@@ -89,38 +90,27 @@ def make_engine(options: ElementOptions) -> Engine:
     on_fault = cast(Literal["drop", "hide"], options.on_fault)
     budget = Budget(options.deadline_ms, late=on_fault) if options.deadline_ms else Budget()
     settings = Settings(styles=Styles(face=style, plate=style, area=style), on_fault=on_fault, budget=budget)
-    return Engine(settings=settings, in_place=True, threads=options.threads)
+    return Engine(settings=settings, zones=zones, in_place=zones is None, threads=options.threads)
 
 
-class ElementRoad:
+class EngineRoad:
     """One engine and its counters for one element; for the streaming thread alone.
 
     Parameters
     ----------
     options : ElementOptions
-    engine : Engine or None
-        For tests; None makes one.
-    clock_s : callable
-        Seconds, as `time.monotonic`.
+    engine : Engine
     """
 
-    def __init__(
-        self,
-        options: ElementOptions,
-        engine: Engine | None = None,
-        clock_s: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, options: ElementOptions, engine: Engine) -> None:
         self.options = options
-        self.engine = engine or make_engine(options)
+        self.engine = engine
         self.dropped: Counter[Reason] = Counter()
         self.hidden = 0
         self.hidden_whole = 0
-        self.late = 0
         self.objects = 0
         self.last_fault = ""
-        self._clock_s = clock_s
         self._turn: tuple[int, bool] = (0, False)
-        self._whole: Reason | None = None  # why the last frame was hidden as a whole
 
     def turn(self, rotation_deg: int, *, mirrored: bool) -> None:
         """How the pictures to come are made upright."""
@@ -146,6 +136,63 @@ class ElementRoad:
             line_bytes=line_bytes, rotation_deg=rotation_deg, mirrored=mirrored,
             color_range=kind.color_range, color_matrix=kind.color_matrix,
         )  # fmt: skip
+
+    def fault(self, reason: Reason, words: str) -> Reason:
+        """Remember in words why a frame will be dropped."""
+        self.last_fault = words
+        return reason
+
+    def count_drop(self, reason: Reason) -> Reason:
+        """Count a frame that the element drops."""
+        self.dropped[reason] += 1
+        return reason
+
+    def captured(
+        self, planes: Planes, kind: PictureKind, pts_ns: int, captured_at_s: float | None = None
+    ) -> CapturedFrame:
+        """A buffer's picture as the engine takes it."""
+        rotation_deg, mirrored = self._turn
+        return CapturedFrame(
+            planes, kind.pixel_format, pts=pts_ns, time_base=NANOSECONDS, captured_at_s=captured_at_s,
+            camera=self.options.camera, rotation_deg=rotation_deg, mirrored=mirrored,
+            color_range=kind.color_range, color_matrix=kind.color_matrix,
+        )  # fmt: skip
+
+    def statistics(self) -> dict[str, int]:
+        """Counters by the names that an element's `stats` property shows."""
+        counted = {
+            "frames-hidden": self.hidden,
+            "frames-hidden-whole": self.hidden_whole,
+            "frames-dropped": self.dropped.total(),
+            "objects-hidden": self.objects,
+        }
+        return counted | {
+            f"dropped-{reason.replace('_', '-')}": count for reason, count in sorted(self.dropped.items())
+        }
+
+
+class ElementRoad(EngineRoad):
+    """The road of the element that works in place: each frame comes out at once, in the memory it came in.
+
+    Parameters
+    ----------
+    options : ElementOptions
+    engine : Engine or None
+        None: made as the options say.
+    clock_s : callable
+        Monotonic, s.
+    """
+
+    def __init__(
+        self,
+        options: ElementOptions,
+        engine: Engine | None = None,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(options, engine or make_engine(options))
+        self.late = 0
+        self._clock_s = clock_s
+        self._whole: Reason | None = None  # why the last frame was hidden as a whole
 
     def hide(
         self, memory: Any, layout: MemoryLayout, kind: PictureKind, pts_ns: int, arrived_s: float
@@ -175,29 +222,13 @@ class ElementRoad:
         self.hidden += 1
         return None
 
-    def fault(self, reason: Reason, words: str) -> Reason:
-        """Remember in words why a frame will be dropped."""
-        self.last_fault = words
-        return reason
-
-    def count_drop(self, reason: Reason) -> Reason:
-        """Count a frame that the element drops."""
-        self.dropped[reason] += 1
-        return reason
-
     def _hide(
         self, memory: Any, layout: MemoryLayout, kind: PictureKind, pts_ns: int, arrived_s: float
     ) -> Reason | None:
         self._whole = None
         layout.blank_gaps(memory)
         planes = layout.planes(memory)
-        rotation_deg, mirrored = self._turn
-        captured = CapturedFrame(
-            planes, kind.pixel_format, pts=pts_ns, time_base=NANOSECONDS, camera=self.options.camera,
-            rotation_deg=rotation_deg, mirrored=mirrored, color_range=kind.color_range,
-            color_matrix=kind.color_matrix,
-        )  # fmt: skip
-        outcomes = self.engine.process(captured, arrived_s=arrived_s)
+        outcomes = self.engine.process(self.captured(planes, kind, pts_ns), arrived_s=arrived_s)
         return self._judge(outcomes, planes)
 
     def _judge(self, outcomes: list[Outcome], planes: Planes) -> Reason | None:
@@ -217,17 +248,8 @@ class ElementRoad:
         return self.fault(Reason.INTERNAL_ERROR, f"{len(outcomes)} outcomes of one frame; wanted one")
 
     def statistics(self) -> dict[str, int]:
-        """Counters by the names that the element's `stats` property shows."""
-        counted = {
-            "frames-hidden": self.hidden,
-            "frames-hidden-whole": self.hidden_whole,
-            "frames-late": self.late,
-            "frames-dropped": self.dropped.total(),
-            "objects-hidden": self.objects,
-        }
-        return counted | {
-            f"dropped-{reason.replace('_', '-')}": count for reason, count in sorted(self.dropped.items())
-        }
+        """Counters, late frames among them."""
+        return super().statistics() | {"frames-late": self.late}
 
 
 def _same_memory(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:

@@ -200,6 +200,13 @@ class ZoneGate:
         with self._lock:
             return self._hold.size_bytes + sum(group.size_bytes for group in self._open.values())
 
+    @property
+    def held_s(self) -> tuple[float, float] | None:
+        """Capture times (of the cameras' clocks, UTC, s) of the first and the last to come of all that waits."""
+        with self._lock:
+            waiting = list(self._hold)
+            return (waiting[0].first_s, waiting[-1].last_s) if waiting else None
+
     def _stamp_fault(self, captured: CapturedFrame, now_s: float) -> FineReason | None:
         """A live camera whose clock stands, runs back or is far off may be stamping a place that is behind us."""
         if captured.captured_at_s is None:

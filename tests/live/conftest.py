@@ -53,13 +53,12 @@ def gst_environment() -> dict[str, str]:
     return environment()
 
 
-@pytest.fixture
-def drive(gst_environment: dict[str, str]) -> Callable[..., dict[str, Any]]:
-    """Run one scenario of `gst_driver.py`; its answer."""
+def runner(driver: str, gst_environment: dict[str, str]) -> Callable[..., dict[str, Any]]:
+    """Runs a scenario of a driver under the system's Python."""
 
     def run(scenario: str, *words: str) -> dict[str, Any]:
         done = subprocess.run(
-            [SYSTEM_PYTHON, str(Path(__file__).with_name("gst_driver.py")), scenario, *words],
+            [SYSTEM_PYTHON, str(Path(__file__).with_name(driver)), scenario, *map(str, words)],
             env=gst_environment,
             capture_output=True,
             text=True,
@@ -69,3 +68,15 @@ def drive(gst_environment: dict[str, str]) -> Callable[..., dict[str, Any]]:
         return json.loads(done.stdout.strip().splitlines()[-1])
 
     return run
+
+
+@pytest.fixture
+def drive(gst_environment: dict[str, str]) -> Callable[..., dict[str, Any]]:
+    """Run one scenario of `gst_driver.py`; its answer."""
+    return runner("gst_driver.py", gst_environment)
+
+
+@pytest.fixture
+def hold(gst_environment: dict[str, str]) -> Callable[..., dict[str, Any]]:
+    """Run one scenario of `gst_hold_driver.py`; its answer."""
+    return runner("gst_hold_driver.py", gst_environment)

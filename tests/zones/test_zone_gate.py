@@ -431,3 +431,12 @@ def test_day_counts_hold_days_and_reasons_and_no_more():
     for day in range(40):
         counts.add(FineReason.ZONE, noon + 86_400.0 * day)
     assert counts.total()[FineReason.ZONE] == 32
+
+
+def test_it_says_when_what_waits_was_captured():
+    car = Car()
+    assert car.gate.held_s is None
+    car.drive(0.0, 6.0)
+    assert car.gate.held_s == (T0_S + 3.01, T0_S + 5.76)  # nothing before 3 s behind the first fix
+    car.gate.close()
+    assert car.gate.held_s is None
