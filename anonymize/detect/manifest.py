@@ -22,9 +22,9 @@ DEFAULT_MODEL: Final = "drive"
 INT8_MODEL: Final = "drive-int8"
 ARCHIVE_MODEL: Final = "archive"
 PINNED_SHA256: Final[Mapping[str, str]] = {
-    "drive": "c11c5f5440b1c532485400e094bad3fea46e6b6701546947d82b1a9fdf98e101",
-    "drive-int8": "d6982b0f43916636e96a19da3b4ab988d7298840dc175fb055c65e6bd8fee290",
-    "archive": "ca0d101561afd7b64e7b0392cce6734cc19e5bef50bc4a9fffff1623d29c531f",
+    "drive": "635b151d70b01d08cf029b5805581fa0ef5406ff7dadd64765cb34727089522f",
+    "drive-int8": "d9900b0c4e610d9ef5cdc8d41c8f26ebad0a2951e03b64234c6816a6fcd2d053",
+    "archive": "cda7bd5b1657231af6564aef495045716f128e53f754ff613bd0381dab0730e2",
 }
 MAX_MODEL_BYTES: Final = 512 * 2**20
 

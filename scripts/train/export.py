@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
@@ -10,7 +9,6 @@ import platform
 import time
 import tomllib
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,13 +97,14 @@ def held_back_pictures(work: Path) -> tuple[list[Picture], measure.Reader]:
     return [p for p in pack.pictures if p.held_back], pack.pixels
 
 
-def held_back(
-    look: Callable[[list[Picture], measure.Reader], measure.Found], work: Path
-) -> list[tuple[measure.Found, float]]:
+def held_back(model: Path, work: Path, threads: int) -> list[tuple[measure.Found, float]]:
     """Return what is found in the pictures kept out of training, as they are and enlarged, with the sizes' units."""
     pictures, read = held_back_pictures(work)
-    larger = measure.enlarged(pictures, read, ENLARGED)
-    return [(look(pictures, read), HELD_BACK_UNIT), (look(*larger), HELD_BACK_UNIT * ENLARGED)]
+    larger, read_larger = measure.enlarged(pictures, read, ENLARGED)
+    return [
+        (measure.look_at(model, pictures, read, threads=threads), HELD_BACK_UNIT),
+        (measure.look_at(model, larger, read_larger, threads=threads), HELD_BACK_UNIT * ENLARGED),
+    ]
 
 
 def choose(looks: list[tuple[measure.Found, float]], aim: dict[str, float]) -> tuple[float, float]:
@@ -127,13 +126,13 @@ def export(
         raise ValueError(
             f"onnxruntime and PyTorch differ by {worst:.2e}, wanted at most {AGREEMENT:.0e}, in {staged}"
         )
-    looks = held_back(functools.partial(measure.look_at, staged, threads=threads), work)
+    looks = held_back(staged, work, threads)
     thresholds = choose(looks, config["export"]["false_rate"])
     cautious = choose(looks, config["export"]["cautious_false_rate"])
-    thorough = choose(
-        held_back(functools.partial(look_thoroughly, staged, threads=threads), work),
-        config["export"]["false_rate"],
-    )
+    # several looks are of several sizes already
+    pictures, read = held_back_pictures(work)
+    several = look_thoroughly(staged, pictures, read, threads=threads)
+    thorough = choose([(several, HELD_BACK_UNIT)], config["export"]["false_rate"])
     facts: dict[str, Any] = {
         "name": config["network"]["name"],
         "sha256": hashlib.sha256(staged.read_bytes()).hexdigest(),

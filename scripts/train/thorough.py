@@ -25,6 +25,7 @@ def look_thoroughly(
     sys.path[:0] = [str(settings.REPOSITORY / place) for place in ("", "kernels", "models")]
     from anonymize.boxes import CLASS_LABELS
     from anonymize.detect import DetectionSettings, Detector, Model, packaged_manifest, read_manifest
+    from anonymize.errors import TooManyError
     from anonymize.frames import CapturedFrame, Label, PixelFormat
 
     floors = {Label(name): FLOOR for name in CLASSES}
@@ -36,10 +37,16 @@ def look_thoroughly(
     found: measure.Found = []
     for picture in pictures:
         pixels = np.ascontiguousarray(read(picture))
-        table = detector.detect(CapturedFrame((pixels,), PixelFormat.BGR24, 0, Fraction(1)))
+        limit = np.array([pixels.shape[1], pixels.shape[0]] * 2, np.float32)
+        try:
+            table = detector.detect(CapturedFrame((pixels,), PixelFormat.BGR24, 0, Fraction(1)))
+        except TooManyError:  # the engine hides such a picture as a whole
+            whole = np.tile(np.array([0, 0, *limit[:2]], np.float32), (len(CLASSES), 1))
+            sure = np.ones(len(CLASSES), np.float32)
+            found.append((picture, Detections(whole, sure, np.arange(len(CLASSES)))))
+            continue
         rows = slice(0, table.count)
         assert all(CLASS_LABELS[k].value == CLASSES[k] for k in range(len(CLASSES)))
-        limit = np.array([pixels.shape[1], pixels.shape[0]] * 2, np.float32)
         boxes = np.clip(table.boxes[rows], 0, limit)
         found.append(
             (picture, Detections(boxes, table.scores[rows].copy(), table.class_ids[rows].astype(np.int64)))
