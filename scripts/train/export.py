@@ -9,6 +9,7 @@ import platform
 import time
 import tomllib
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from pictures import Pack, Picture, read_coco
 from thorough import look_thoroughly
 from torch import nn
 
+Look = Callable[..., measure.Found]  # (model, pictures, read, *, threads)
 OPSET = 17
 AGREEMENT = 2e-3  # largest difference of a raw output between onnxruntime and PyTorch, float32
 HELD_BACK_UNIT = 0.625  # held-back pictures are 640 px where a camera's are about 1024
@@ -97,13 +99,13 @@ def held_back_pictures(work: Path) -> tuple[list[Picture], measure.Reader]:
     return [p for p in pack.pictures if p.held_back], pack.pixels
 
 
-def held_back(model: Path, work: Path, threads: int) -> list[tuple[measure.Found, float]]:
+def held_back(look: Look, model: Path, work: Path, *, threads: int) -> list[tuple[measure.Found, float]]:
     """Return what is found in the pictures kept out of training, as they are and enlarged, with the sizes' units."""
     pictures, read = held_back_pictures(work)
     larger, read_larger = measure.enlarged(pictures, read, ENLARGED)
     return [
-        (measure.look_at(model, pictures, read, threads=threads), HELD_BACK_UNIT),
-        (measure.look_at(model, larger, read_larger, threads=threads), HELD_BACK_UNIT * ENLARGED),
+        (look(model, pictures, read, threads=threads), HELD_BACK_UNIT),
+        (look(model, larger, read_larger, threads=threads), HELD_BACK_UNIT * ENLARGED),
     ]
 
 
@@ -126,13 +128,12 @@ def export(
         raise ValueError(
             f"onnxruntime and PyTorch differ by {worst:.2e}, wanted at most {AGREEMENT:.0e}, in {staged}"
         )
-    looks = held_back(staged, work, threads)
+    looks = held_back(measure.look_at, staged, work, threads=threads)
     thresholds = choose(looks, config["export"]["false_rate"])
     cautious = choose(looks, config["export"]["cautious_false_rate"])
-    # several looks are of several sizes already
-    pictures, read = held_back_pictures(work)
-    several = look_thoroughly(staged, pictures, read, threads=threads)
-    thorough = choose([(several, HELD_BACK_UNIT)], config["export"]["false_rate"])
+    thorough = choose(
+        held_back(look_thoroughly, staged, work, threads=threads), config["export"]["false_rate"]
+    )
     facts: dict[str, Any] = {
         "name": config["network"]["name"],
         "sha256": hashlib.sha256(staged.read_bytes()).hexdigest(),

@@ -564,7 +564,7 @@ def real() -> dict:
     with Path(fifo).open("wb", buffering=0) as receiver:
         for second in range(22):
             drive.at(second + 0.02)
-            # east at 20 m/s along 50.002 N; the zone's corner lies at 10.0 E, reached after about 14 s
+            # east at 20 m/s along 50.002 N, where the zone begins at 10.001 E, reached after 17.9 s
             receiver.write(epoch(BORN_S + second, 9.996 + second * 20.0 / 71_700.0, 50.002))
             until_s = time.monotonic() + 5.0
             while road.fixes < second + 1 and time.monotonic() < until_s:

@@ -185,7 +185,8 @@ def test_with_a_signed_list_a_receiver_and_the_real_network(hold, site, tmp_path
     assert answer["fixes"] == 22
     assert answer["pts_s"], answer["stats"]
     assert answer["pts_s"][0] == 4.0  # 3 s and the uncertainty of the clocks behind the first fix
-    assert max(answer["pts_s"]) < 11.0  # the zone begins 14 s on its way; 3 s before it and its margins too
+    # the zone begins 17.9 s on its way, 3 s of scrub before it; its secret margin, anew with each key, comes on top
+    assert max(answer["pts_s"]) < 15.0
     assert answer["changed"]
     assert all(answer["same"])  # as the library hides the picture that came, not what the buffer holds now
     assert answer["overwritten"]
