@@ -67,7 +67,7 @@ def burn_until(end_s: float, parent: int) -> None:
 
 def be_ordinary() -> None:
     """Whatever priority the measured process has: what runs beside it is an ordinary process."""
-    if hasattr(os, "sched_setscheduler"):
+    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 

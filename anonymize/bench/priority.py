@@ -32,20 +32,26 @@ def real_time(priority: int | None) -> Iterator[None]:
         return
     if not hasattr(os, "sched_setscheduler") or not _THREADS.is_dir():
         raise UsageError("--priority needs Linux; leave it out here")
-    own = threading.get_native_id()
     before: dict[int, tuple[int, int]] = {}
+    try:
+        _raise(priority, before)
+        yield
+    finally:
+        for thread, (policy, usual) in before.items():
+            with suppress(OSError):
+                os.sched_setscheduler(thread, policy, os.sched_param(usual))
+
+
+def _raise(priority: int, before: dict[int, tuple[int, int]]) -> None:
+    """Give every thread its priority; `before` gets what each had."""
+    own = threading.get_native_id()
     try:
         for thread in (int(entry.name) for entry in _THREADS.iterdir()):
             with suppress(ProcessLookupError):  # it has ended
                 before[thread] = os.sched_getscheduler(thread), os.sched_getparam(thread).sched_priority
                 os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority - (thread != own)))
-        yield
     except PermissionError:
         raise UsageError(
             f"--priority {priority} is not granted to this user; wanted root, CAP_SYS_NICE, or `ulimit -r` of "
             f"{priority} or more"
         ) from None
-    finally:
-        for thread, (policy, usual) in before.items():
-            with suppress(OSError):
-                os.sched_setscheduler(thread, policy, os.sched_param(usual))

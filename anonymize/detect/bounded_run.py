@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from anonymize.errors import LateError
 
@@ -19,9 +20,12 @@ def step_behind() -> None:
 
     Whoever waits until a deadline must not have to wait for this thread to leave the core they share.
     """
-    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):
-        priority = os.sched_getparam(0).sched_priority
-        os.sched_setscheduler(0, os.sched_getscheduler(0), os.sched_param(max(1, priority - 1)))
+    if not hasattr(os, "sched_getscheduler"):
+        return
+    with suppress(OSError):  # a sandbox without these calls: the thread works all the same
+        policy, priority = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+        if policy in (os.SCHED_FIFO, os.SCHED_RR):
+            os.sched_setscheduler(0, policy, os.sched_param(max(1, priority - 1)))
 
 
 class BoundedRun:

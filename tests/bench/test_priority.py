@@ -99,6 +99,25 @@ def test_the_networks_thread_goes_one_behind_the_applications():
     assert seen == [(os.SCHED_FIFO, 8)]
 
 
+def test_a_sandbox_without_these_calls_does_not_end_the_networks_thread(monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_getscheduler", refuse)
+    run, seen = BoundedRun(), []
+    run.start(lambda: seen.append(True))
+    run.wait(time.monotonic() + 5)
+    run.close()
+    assert seen == [True]
+
+
+@needs_the_right
+def test_a_fault_of_the_run_itself_is_not_taken_for_a_refused_priority():
+    with pytest.raises(PermissionError), real_time(5):
+        raise PermissionError("of a file")
+    assert of_thread() == (os.SCHED_OTHER, 0)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [(["--priority", "1"], "wanted 2 to 90"), (["--priority", "9", "--mode", "flat"], "paced")],
