@@ -185,8 +185,9 @@ def test_with_a_signed_list_a_receiver_and_the_real_network(hold, site, tmp_path
     assert answer["fixes"] == 22
     assert answer["pts_s"], answer["stats"]
     assert answer["pts_s"][0] == 4.0  # 3 s and the uncertainty of the clocks behind the first fix
-    # the zone begins 17.9 s on its way, 3 s of scrub before it; its secret margin, anew with each key, comes on top
-    assert max(answer["pts_s"]) < 15.0
+    # the zone begins 19.7 s on its way, 3 s of scrub before it, and its secret margin (0 to 200 m) before that; without
+    # it the frame at 18 s would come too
+    assert 8.0 <= max(answer["pts_s"]) <= 16.0
     assert answer["changed"]
     assert all(answer["same"])  # as the library hides the picture that came, not what the buffer holds now
     assert answer["overwritten"]
