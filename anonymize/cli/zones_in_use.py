@@ -225,6 +225,4 @@ def _signed_list(options: argparse.Namespace) -> tuple[ZonesInForce, int, int | 
     except OSError as fault:
         raise UsageError(f"--zones-root cannot be read: {fault.strerror}") from None
     signed = load_signed_zones(options.zones, root, options.zones_state)
-    degraded = signed.is_degraded(time.time())
-    warnings = ("the zone list is past its expiry: still enforced, a newer one is due",) if degraded else ()
-    return signed_in_force(signed), len(signed.zone_list), signed.version, warnings
+    return signed_in_force(signed), len(signed.zone_list), signed.version, signed.warnings(time.time())

@@ -103,9 +103,7 @@ def _signed_zones(folder: Path, root: Path, state: Path) -> tuple[ZonesInForce, 
         ) from None
     except OSError as fault:
         raise UsageError(f"{root}: the root file cannot be read: {fault.strerror}") from None
-    if signed.is_degraded(time.time()):
-        return in_force, ("the zone list is past its expiry: still enforced, a newer one is due",)
-    return in_force, ()
+    return in_force, signed.warnings(time.time())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

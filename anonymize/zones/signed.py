@@ -67,6 +67,12 @@ class SignedZones:
         """Whether the list is past its expiry: a newer one is due."""
         return not now_s <= self.expires_s
 
+    def warnings(self, now_s: float) -> tuple[str, ...]:
+        """What whoever uses the list should be told."""
+        if self.is_degraded(now_s):
+            return ("the zone list is past its expiry: still enforced, a newer one is due",)
+        return ()
+
 
 def load_signed_zones(
     folder: str | Path, trusted_root: bytes, state: str | Path, *, now_s: float | None = None

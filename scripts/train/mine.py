@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from boxes import area, intersection_matrix, iou_matrix, nms
 from detect import Detections, detect, open_session
+from measure import shorter
 from network import CLASSES
-from numpy.typing import NDArray
 from pictures import Pack, Picture
 
 REVIEWED = Path(__file__).resolve().with_name("reviewed_hits.json")
@@ -62,11 +62,6 @@ def hard_boxes(picture: Picture, found: list[Detections], class_id: int) -> list
         for group, is_object in ((false, False), (missed, True))
         for box in group
     ]
-
-
-def shorter(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the shorter side of each box in px."""
-    return np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
 
 
 def mine(found: Iterable[tuple[Picture, list[Detections]]], target: Path) -> dict[str, int]:

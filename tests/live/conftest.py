@@ -53,6 +53,31 @@ def gst_environment() -> dict[str, str]:
     return environment()
 
 
+def run_example(name: str, *words: object, gst_environment: dict[str, str]) -> str:
+    """What an example printed; skips where GStreamer lacks an element that it uses."""
+    done = subprocess.run(
+        [SYSTEM_PYTHON, str(ROOT / "examples" / "gstreamer" / name), *map(str, words)],
+        env=gst_environment,
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    if "no element" in done.stderr:
+        pytest.skip(f"GStreamer lacks an element of the example: {done.stderr.splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def inspected(element: str, gst_environment: dict[str, str]) -> str:
+    """What `gst-inspect-1.0` says of an element."""
+    done = subprocess.run(
+        ["gst-inspect-1.0", element], env=gst_environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def runner(driver: str, gst_environment: dict[str, str]) -> Callable[..., dict[str, Any]]:
     """Runs a scenario of a driver under the system's Python."""
 

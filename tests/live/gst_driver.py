@@ -217,31 +217,36 @@ def every_line() -> dict:
     return report
 
 
-def unguarded() -> dict:
-    """Every overridden method raises past its guard, at its first and at a later call: the binding answers then."""
-    methods = sorted(n for n in vars(vehicleanonymize.VehicleAnonymize) if n.startswith("do_"))
-    answers = {}
+def breaking(ours, methods, at_calls):
+    """Kinds of an element one method of which raises past its guard from a certain call on; each with its calls."""
     for method in methods:
-        for at_call in (1, 2, 3):
+        for at_call in at_calls:
             calls = []
 
             def broken(self, *arguments, method=method, at_call=at_call, calls=calls):
                 calls.append(method)
                 if len(calls) >= at_call:
                     raise RuntimeError("injected")
-                return getattr(vehicleanonymize.VehicleAnonymize, method)(self, *arguments)
+                return getattr(ours, method)(self, *arguments)
 
-            kind = type(f"Broken_{method}_{at_call}", (vehicleanonymize.VehicleAnonymize,), {method: broken})
+            kind = type(f"Broken_{method}_{at_call}", (ours,), {method: broken})
             GObject.type_register(kind)
-            bench = Bench(kind, style="solid")
-            drive(bench)
-            buffers = bench.out()
-            answers[f"{method} {at_call}"] = {
-                "calls": len(calls),
-                "out": len(buffers),
-                "leaked": leaked(buffers),
-            }
-            bench.close()
+            yield method, at_call, kind, calls
+
+
+def outcome_of(calls, buffers) -> dict:
+    return {"calls": len(calls), "out": len(buffers), "leaked": leaked(buffers)}
+
+
+def unguarded() -> dict:
+    """Every overridden method raises past its guard, at its first and at a later call: the binding answers then."""
+    ours, answers = vehicleanonymize.VehicleAnonymize, {}
+    methods = sorted(n for n in vars(ours) if n.startswith("do_"))
+    for method, at_call, kind, calls in breaking(ours, methods, (1, 2, 3)):
+        bench = Bench(kind, style="solid")
+        drive(bench)
+        answers[f"{method} {at_call}"] = outcome_of(calls, bench.out())
+        bench.close()
     return answers
 
 

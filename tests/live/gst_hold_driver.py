@@ -21,7 +21,9 @@ from gst_driver import (  # starts GStreamer, names the elements' folder
     NV12,
     RAW,
     SIZE,
+    breaking,
     leaked,
+    outcome_of,
 )
 
 # isort: split
@@ -471,30 +473,16 @@ def unguarded() -> dict:
     def faulty(engine, captured):
         raise RuntimeError("injected")
 
-    ours = vehicleanonymizehold.VehicleAnonymizeHold
-    answers = {}
-    for method in ("take_buffer", "take_event", "answer_query", "answer_later_query", "do_change_state", "do_fix",
-                   "do_set_property", "send", "hide", "fresh_buffer", "refuse"):  # fmt: skip
-        for at_call in (1, 3, 8):
-            calls = []
-
-            def broken(self, *arguments, method=method, at_call=at_call, calls=calls):
-                calls.append(method)
-                if len(calls) >= at_call:
-                    raise RuntimeError("injected")
-                return getattr(ours, method)(self, *arguments)
-
-            kind = type(f"Broken_{method}_{at_call}", (ours,), {method: broken})
-            GObject.type_register(kind)
-            drive = Drive(kind=kind, style="solid", act=faulty if method == "refuse" else None)
-            whole_drive(drive)
-            buffers = drive.out()
-            answers[f"{method} {at_call}"] = {
-                "calls": len(calls),
-                "out": len(buffers),
-                "leaked": leaked(buffers),
-            }
-            drive.close()
+    methods = (
+        "take_buffer", "take_event", "answer_query", "answer_later_query", "do_change_state", "do_fix",
+        "do_set_property", "send", "hide", "fresh_buffer", "refuse",
+    )  # fmt: skip
+    ours, answers = vehicleanonymizehold.VehicleAnonymizeHold, {}
+    for method, at_call, kind, calls in breaking(ours, methods, (1, 3, 8)):
+        drive = Drive(kind=kind, style="solid", act=faulty if method == "refuse" else None)
+        whole_drive(drive)
+        answers[f"{method} {at_call}"] = outcome_of(calls, drive.out())
+        drive.close()
     return answers
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from anonymize.frames import LAYOUTS, PixelFormat
-from tests.live.conftest import ROOT, SYSTEM_PYTHON
+from tests.live.conftest import inspected, run_example
 
 
 def test_the_control_shows_that_a_leak_would_be_seen(drive):
@@ -203,29 +203,13 @@ def test_zones_are_refused_on_the_command_line(gst_environment):
 def test_the_recording_example_runs(gst_environment, tmp_path):
     output = tmp_path / "hidden.mkv"
     source = "videotestsrc num-buffers=5 ! video/x-raw,width=640,height=360"
-    done = subprocess.run(
-        [SYSTEM_PYTHON, str(ROOT / "examples" / "gstreamer" / "record.py"), source, str(output)],
-        env=gst_environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    if "no element" in done.stderr:
-        pytest.skip(f"GStreamer lacks an element of the example: {done.stderr.splitlines()[-1]}")
-    assert done.returncode == 0, done.stderr
-    assert "frames-hidden=(guint64)5" in done.stdout
+    said = run_example("record.py", source, output, gst_environment=gst_environment)
+    assert "frames-hidden=(guint64)5" in said
     assert output.stat().st_size > 1000
 
 
 def test_inspect_shows_the_element(gst_environment):
-    done = subprocess.run(
-        ["gst-inspect-1.0", "vehicleanonymize"],
-        env=gst_environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    said = inspected("vehicleanonymize", gst_environment)
     for name in (
         "threads",
         "style",
@@ -237,4 +221,4 @@ def test_inspect_shows_the_element(gst_environment):
         "stats",
         "qos",
     ):
-        assert f"  {name} " in done.stdout
+        assert f"  {name} " in said

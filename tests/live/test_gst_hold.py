@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 
 import pytest
 
-from tests.live.conftest import ROOT, SYSTEM_PYTHON
+from tests.live.conftest import inspected, run_example
 
 ZONE_DEG = 0.002  # side of the zone in the signed list
 
@@ -198,30 +197,12 @@ def test_with_a_signed_list_a_receiver_and_the_real_network(hold, site, tmp_path
 def test_the_recording_example_runs_and_keeps_nothing_without_fixes(gst_environment, site, tmp_path):
     output = tmp_path / "hidden.mkv"
     source = "videotestsrc is-live=true num-buffers=10 ! video/x-raw,width=640,height=360"
-    example = ROOT / "examples" / "gstreamer" / "record_with_zones.py"
-    done = subprocess.run(
-        [SYSTEM_PYTHON, str(example), source, str(output), str(site)],
-        env=gst_environment,
-        input="",
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    if "no element" in done.stderr:
-        pytest.skip(f"GStreamer lacks an element of the example: {done.stderr.splitlines()[-1]}")
-    assert done.returncode == 0, done.stderr
-    assert "frames-hidden=(guint64)0" in done.stdout
+    said = run_example("record_with_zones.py", source, output, site, gst_environment=gst_environment)
+    assert "frames-hidden=(guint64)0" in said
 
 
 def test_inspect_shows_the_element(gst_environment):
-    done = subprocess.run(
-        ["gst-inspect-1.0", "vehicleanonymizehold"],
-        env=gst_environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    said = inspected("vehicleanonymizehold", gst_environment)
     for name in (
         "threads",
         "style",
@@ -233,5 +214,5 @@ def test_inspect_shows_the_element(gst_environment):
         "hold-bytes",
         "stats",
     ):
-        assert f"  {name} " in done.stdout
-    assert '"fix"' in done.stdout
+        assert f"  {name} " in said
+    assert '"fix"' in said

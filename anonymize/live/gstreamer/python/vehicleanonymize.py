@@ -101,11 +101,7 @@ class VehicleAnonymize(GstBase.BaseTransform):
     @guarded(None)
     def do_get_property(self, prop: Any) -> Any:
         """The value that was set, or the counters."""
-        if prop.name == "stats":
-            return parts.statistics("vehicleanonymize-stats", self.road)
-        if prop.name == "last-fault":
-            return self.refusal or (self.road.last_fault if self.road else "")
-        return self.chosen.get(prop.name, prop.default_value)
+        return parts.value_of(self, prop, "vehicleanonymize-stats")
 
     # -- start, caps, stop -------------------------------------------------------------------------------------
 

@@ -125,6 +125,15 @@ def statistics(name: str, road: Any) -> Any:
     return structure
 
 
+def value_of(element: Any, prop: Any, statistics_name: str) -> Any:
+    """The value of a property that was set, or the counters, or the last fault."""
+    if prop.name == "stats":
+        return statistics(statistics_name, element.road)
+    if prop.name == "last-fault":
+        return element.refusal or (element.road.last_fault if element.road else "")
+    return element.chosen.get(prop.name, prop.default_value)
+
+
 def turn(road: Any, name: str) -> None:
     """How the pictures to come are made upright, by GStreamer's name."""
     from anonymize.live.gst_names import orientation

@@ -106,11 +106,7 @@ class VehicleAnonymizeHold(Gst.Element):
     @guarded(None)
     def do_get_property(self, prop: Any) -> Any:
         """The value that was set, or the counters."""
-        if prop.name == "stats":
-            return parts.statistics("vehicleanonymizehold-stats", self.road)
-        if prop.name == "last-fault":
-            return self.refusal or (self.road.last_fault if self.road else "")
-        return self.chosen.get(prop.name, prop.default_value)
+        return parts.value_of(self, prop, "vehicleanonymizehold-stats")
 
     @guarded(None)
     def do_fix(self, *said: Any) -> None:
