@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 from anonymize.canary import draw_canary, planes_from_rgb, turn_to_stored
 from anonymize.detect import DetectionSettings, Detector, load_foreign, load_packaged
 from anonymize.detect.candidates import MAX_CANDIDATES, Candidates
+from anonymize.detect.session import LARGE_PAGE_BYTES, make_input
 from anonymize.drawing import draw_street
 from anonymize.errors import DetectorError, ModelError, TooManyError, UsageError
 from anonymize.frames import CapturedFrame, ColorMatrix, ColorRange, Label, PixelFormat
@@ -220,3 +221,13 @@ def test_cautious_takes_the_second_thresholds():
     assert cautious == dict(model.entry.threshold_cautious)
     given = Detector(model, settings(cautious=True, thresholds={Label.FACE: 0.9})).thresholds
     assert given == {**cautious, Label.FACE: 0.9}
+
+
+def test_an_input_begins_at_a_large_page_and_is_as_large_as_asked() -> None:
+    for height, width in ((32, 32), (384, 640), (544, 960)):
+        made = make_input(height, width)
+        assert made.shape == (1, 3, height, width)
+        assert made.dtype == np.float32
+        assert made.flags.c_contiguous
+        assert not made.any()
+        assert made.ctypes.data % LARGE_PAGE_BYTES == 0
