@@ -155,7 +155,8 @@ def main() -> None:
     named = parser.parse_args()
     print(f"one thread, {REPEATS} runs; ms: median of the thread's time / p99 of wall time")
     print(
-        f"{'picture':>14} {'input':>11} {'format':>12} {'ours':>15} {'OpenCV':>15} {'copy of the bytes':>18} {'budget':>19}"
+        f"{'picture':>14} {'input':>11} {'format':>12} {'ours':>15} {'OpenCV':>15}"
+        f" {'copy of the bytes':>18} {'budget':>19}"
     )
     preprocess.compile_all()
     rows = []
