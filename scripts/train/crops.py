@@ -24,8 +24,8 @@ PLATE_WIDTH_PX = (22.0, 270.0)
 FACE_HEIGHT_PX = (8.0, 150.0)
 # shorter side an object of the picture is brought to; two of three plates are 16 to 64 px at native size
 ANCHOR_PX = {FACE: (7.0, 170.0), PLATE: (7.0, 100.0)}
-CLOSE_PX = (60.0, 230.0)  # close-ups: one chosen object in seven
-CLOSE_SHARE = 0.14
+CLOSE_PX = (60.0, 230.0)  # close-ups: one chosen object in five
+CLOSE_SHARE = 0.20
 HARD_PX = (9.0, 110.0)  # what an earlier network got wrong
 # degrees by which a region is turned at most, and the share that is; motorcycles lean on their stands
 TURN = {"egypt_moto": (38.0, 0.55)}
@@ -70,7 +70,8 @@ class Canvases:
         self.pictures = [p for p in pack.pictures if not p.held_back]
         weight = np.array([self.options["source_weight"].get(p.source, 0.0) for p in self.pictures])
         self.share = np.cumsum(weight / weight.sum())
-        self.hard = [(p, box) for p in self.pictures for box in p.hard]
+        self.hardly_found = [(p, box) for p in self.pictures for box in p.hardly_found]
+        self.false_hits = [(p, box) for p in self.pictures for box in p.false_hits]
         self.faces = [
             (p, box)
             for p in self.pictures
@@ -159,8 +160,10 @@ class Canvases:
 
     def _choose(self, rng: np.random.Generator) -> tuple[Picture, float, NDArray[np.float32] | None]:
         """Return a picture, its scale, and a box that the window keeps."""
-        if self.hard and rng.random() < self.options["hard"]:
-            picture, box = self.hard[int(rng.integers(len(self.hard)))]
+        wanted = rng.random() - self.options["hardly_found"]
+        hard = self.hardly_found if wanted < 0 else self.false_hits
+        if hard and wanted < self.options["false_hits"]:
+            picture, box = hard[int(rng.integers(len(hard)))]
             size = float(min(box[2] - box[0], box[3] - box[1]))
             return picture, float(np.clip(log_uniform(rng, *HARD_PX) / size, *SCALE_RANGE)), box
         picture = self.pictures[int(np.searchsorted(self.share, rng.random()))]

@@ -36,9 +36,10 @@ class Picture:
     boxes: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))  # xyxy
     class_id: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     ignore: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
-    hard: NDArray[np.float32] = field(
+    hardly_found: NDArray[np.float32] = field(
         default_factory=lambda: np.zeros((0, 4), np.float32)
-    )  # xyxy, from ``mine``
+    )  # by ``mine``
+    false_hits: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
 def is_held_back(source: str, name: str) -> bool:
@@ -206,4 +207,7 @@ def note_hard(pictures: list[Picture], file: Path) -> None:
         return
     said = json.loads(file.read_text())
     for picture in pictures:
-        picture.hard = np.array([row["box"] for row in said.get(picture.name, [])], np.float32).reshape(-1, 4)
+        rows = said.get(picture.name, [])
+        for is_object, name in ((True, "hardly_found"), (False, "false_hits")):
+            boxes = [row["box"] for row in rows if row["object"] == is_object]
+            setattr(picture, name, np.array(boxes, np.float32).reshape(-1, 4))
