@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -30,7 +31,7 @@ STATIC_TRACKS: Final = -2 - np.arange(MAX_BOXES, dtype=np.int64)
 class CameraState:
     """Everything of one camera that outlives a frame; allocated at its first frame of a size."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, thresholds: Mapping[Label, float]) -> None:
         self.settings = settings
         self.memory = FrameMemory()
         self.planes: Planes | None = None
@@ -38,7 +39,7 @@ class CameraState:
         self.canary_due_s = 0.0
         self.pace = Pace()
         self.hider = Hider(settings.styles)
-        self.tracker = Tracker()
+        self.tracker = Tracker(thresholds={CLASS_IDS[label]: value for label, value in thresholds.items()})
         self.motion = CameraMotion()
         self.hidden = BoxTable()
         self._passed = BoxTable()

@@ -327,7 +327,7 @@ class Engine:
         if name not in self._cameras:
             if len(self._cameras) == MAX_CAMERAS:
                 raise UsageError(f"camera {name!r} is one more than the {MAX_CAMERAS} that one engine serves")
-            self._cameras[name] = CameraState(self.settings)
+            self._cameras[name] = CameraState(self.settings, self.thresholds)
         return self._cameras[name]
 
     def collect(self) -> list[Outcome]:

@@ -26,6 +26,7 @@ from anonymize.detect import load_packaged
 from anonymize.evaluate.dataset import read_dataset
 from anonymize.evaluate.look import full_size
 from anonymize.evaluate.overlap import Boxes, as_boxes
+from anonymize.evaluate.track_modes import strong_finds
 from anonymize.evaluate.tracks import FollowedStill, choose_stills, clip_of, compare, longest_run
 from anonymize.frames import CapturedFrame, ReleasedFrame
 from anonymize.pipeline import Engine
@@ -106,16 +107,13 @@ def _areas(engine: Engine, captured: list[CapturedFrame]) -> Iterator[dict[str, 
     for name, chosen in VARIANTS.items():
         with limits(chosen):
             linked[name] = list(two_sided.link(persistent.count_persistent(seen, size, thresholds), size))
-    tracker, table = Tracker(), BoxTable()
+    tracker, table = Tracker(thresholds=thresholds), BoxTable()
     for number, frame in enumerate(captured):
         live = tracker.step(
             seen[number].fill(table), seen[number].time_s, shift=seen[number].shift_px, size=size
         )
         areas = {"live": _hidden(engine, frame, live)}
-        strong, alone = seen[number].strong, BoxTable(count=int(seen[number].strong.sum()))
-        alone.boxes[: alone.count] = seen[number].boxes[strong]
-        alone.class_ids[: alone.count] = seen[number].class_ids[strong]
-        areas["without"] = _hidden(engine, frame, alone)
+        areas["without"] = _hidden(engine, frame, strong_finds(seen[number]))
         for name, film in linked.items():
             areas[name] = _hidden(engine, frame, film[number].fill(BoxTable()))
         yield areas

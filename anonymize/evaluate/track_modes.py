@@ -10,7 +10,7 @@ import numpy as np
 from anonymize.boxes import CLASS_IDS, BoxTable
 from anonymize.errors import TooManyError
 from anonymize.evaluate.overlap import Boxes, as_boxes
-from anonymize.frames import CapturedFrame, Origin, Reason, ReleasedFrame
+from anonymize.frames import CapturedFrame, Reason, ReleasedFrame
 from anonymize.pipeline import Engine
 from anonymize.track import Tracker
 from anonymize.track.persistent import count_persistent
@@ -27,27 +27,32 @@ def hide_in_all_modes(engine: Engine, frames: Sequence[CapturedFrame]) -> Iterat
     size = (frames[0].width, frames[0].height)
     thresholds = {CLASS_IDS[label]: value for label, value in engine.thresholds.items()}
     linked = link(count_persistent(seen, size, thresholds), size)
-    tracker, found, table = Tracker(), BoxTable(), BoxTable()
+    tracker, found, table = Tracker(thresholds=thresholds), BoxTable(), BoxTable()
     for frame, looked, both in zip(frames, seen, linked, strict=True):
         if looked.reason is not None or both.reason is not None:
             yield None
             continue
         live = tracker.step(looked.fill(found), looked.time_s, shift=looked.shift_px, size=size)
-        (with_tracking,) = engine.hide(frame, live)
-        (two_sided,) = engine.hide(frame, both.fill(table))
-        if not isinstance(with_tracking, ReleasedFrame) or not isinstance(two_sided, ReleasedFrame):
-            yield None
-            continue
-        alone = [
-            box
-            for box in with_tracking.boxes
-            if box.origin is Origin.DETECTED and box.confidence >= np.float32(engine.thresholds[box.label])
-        ]
-        yield {
-            "two_sided": as_boxes([box.hidden_xyxy for box in two_sided.boxes]),
-            "with_tracking": as_boxes([box.hidden_xyxy for box in with_tracking.boxes]),
-            "without_tracking": as_boxes([box.hidden_xyxy for box in alone]),
-        }
+        boxes_of = (both.fill(table), live, strong_finds(looked))
+        hidden = [_hidden(engine, frame, boxes) for boxes in boxes_of]
+        areas = {mode: of for mode, of in zip(MODES, hidden, strict=True) if of is not None}
+        yield areas if len(areas) == len(MODES) else None
+
+
+def strong_finds(seen: SeenFrame) -> BoxTable:
+    """What was found in this very frame at the threshold."""
+    rows = np.flatnonzero(seen.strong)
+    table = BoxTable(count=len(rows))
+    for name in ("boxes", "class_ids", "scores"):
+        getattr(table, name)[: len(rows)] = getattr(seen, name)[rows]
+    return table
+
+
+def _hidden(engine: Engine, frame: CapturedFrame, boxes: BoxTable) -> Boxes | None:
+    (outcome,) = engine.hide(frame, boxes)
+    if not isinstance(outcome, ReleasedFrame):
+        return None
+    return as_boxes([box.hidden_xyxy for box in outcome.boxes])
 
 
 def _look(engine: Engine, frame: CapturedFrame, number: int) -> SeenFrame:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from anonymize.boxes import MAX_BOXES, BoxTable
+from anonymize.boxes import CLASS_LABELS, MAX_BOXES, BoxTable
 from anonymize.errors import TooManyError
 
 HOLD_S: Final = 0.6  # longest hold of a track seen often; a flicker of detectors rarely lasts longer
@@ -59,30 +61,47 @@ class CameraMotion:
 class Tracker:
     """Tracks of one camera over time.
 
-    A weak find (below the threshold) keeps a track alive but starts none. What was found is always given
-    out as found; what was not is held, moved with the camera and with itself, and grown until it runs out.
+    A find at its threshold is always given out, at least as large as it was found: as large as the object's finds of
+    the last 0.4 s, or a little larger where it is new. What was not found is held, moved with the camera and with
+    itself, and grown until it runs out. A weak find (below the threshold) keeps a track alive; where thresholds are
+    given, weak finds that go on become a track of their own.
+
+    Parameters
+    ----------
+    hold_s, first_hold_s : float
+        Longest hold, and that after a single find.
+    thresholds : mapping of class id to confidence
+        From which a find is strong; classes not named start tracks with strong finds alone.
     """
 
-    def __init__(self, *, hold_s: float = HOLD_S, first_hold_s: float = FIRST_HOLD_S) -> None:
+    def __init__(
+        self,
+        *,
+        hold_s: float = HOLD_S,
+        first_hold_s: float = FIRST_HOLD_S,
+        thresholds: Mapping[int, float] = MappingProxyType({}),
+    ) -> None:
+        from anonymize_kernels import track
+
+        self._kernels = track
         self.hold_s, self.first_hold_s = hold_s, first_hold_s
-        self._boxes, self._velocities = _floats(MAX_BOXES, 4), _floats(MAX_BOXES, 4)
-        self._ids = np.zeros(MAX_BOXES, np.int64)
-        self._classes = np.zeros(MAX_BOXES, np.int32)
-        self._hits = np.zeros(MAX_BOXES, np.int64)
-        self._missed_s, self._scores = _floats(MAX_BOXES), _floats(MAX_BOXES)
-        self._next_id = 1
+        self._tracks = np.zeros(MAX_BOXES, track.TRACK)
+        self._strong_from = _floats(len(CLASS_LABELS))
+        for class_id, threshold in thresholds.items():
+            self._strong_from[class_id] = threshold
+        self._next_number = 1
         self._last_s: float | None = None
         self.out = BoxTable()
 
     def forget(self) -> None:
         """Drop every track: the next frame belongs to another scene."""
-        self._ids[:] = 0
+        self._tracks["number"] = 0
         self._last_s = None
 
     def ids_of(self, found: BoxTable) -> npt.NDArray[np.int64]:
         """Track of each find of the `step` just made with this table, (count,); 0 for a weak one of none."""
         rows = found.origins[: found.count]
-        return np.where(rows >= 0, self._ids[rows], 0)
+        return np.where(rows >= 0, self._tracks["number"][rows], 0)
 
     def step(
         self,
@@ -110,37 +129,24 @@ class Tracker:
         TooManyError
             More than `MAX_BOXES` objects.
         """
-        from anonymize_kernels import track
-
+        track, tracks = self._kernels, self._tracks
         elapsed_s = 0.0 if self._last_s is None else max(time_s - self._last_s, SMALLEST_STEP_S)
         self._last_s = time_s
         if elapsed_s > LONGEST_STEP_S:
-            self._ids[:] = 0
-        track.predict(self._boxes, self._velocities, self._ids, shift[0], shift[1], elapsed_s)
+            tracks["number"] = 0
+        track.predict(tracks, shift[0], shift[1], elapsed_s)
         pairs = found.origins  # free on input: holds the track's row of each detection
-        track.match(self._boxes, self._classes, self._ids, found.boxes, found.class_ids, found.count, pairs)
-        next_id = track.update(
-            self._boxes, self._velocities, self._ids, self._hits, self._missed_s, self._scores, self._classes,
-            found.boxes, found.scores, found.class_ids, found.strong, found.count, pairs, elapsed_s, self._next_id,
+        track.match(tracks, found.boxes, found.class_ids, found.count, pairs)
+        next_number = track.update(
+            tracks, found.boxes, found.scores, found.class_ids, found.strong, found.count, pairs, self._strong_from,
+            elapsed_s, self._next_number,
         )  # fmt: skip
-        if next_id < 0:
+        if next_number < 0:
             raise TooManyError(f"more than {MAX_BOXES} objects in one picture")
-        self._next_id = int(next_id)
-        track.forget(
-            self._boxes,
-            self._ids,
-            self._hits,
-            self._missed_s,
-            self.hold_s,
-            self.first_hold_s,
-            size[0],
-            size[1],
-        )
+        self._next_number = int(next_number)
+        track.forget(tracks, self.hold_s, self.first_hold_s, size[0], size[1])
         out = self.out
         out.count = int(
-            track.gather(
-                self._boxes, self._velocities, self._ids, self._hits, self._missed_s, self._scores, self._classes,
-                out.boxes, out.class_ids, out.track_ids, out.scores, out.origins,
-            )
-        )  # fmt: skip
+            track.gather(tracks, out.boxes, out.class_ids, out.track_ids, out.scores, out.origins)
+        )
         return out

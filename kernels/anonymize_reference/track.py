@@ -12,14 +12,16 @@ Vector = npt.NDArray[np.float64]
 
 @dataclass
 class Track:
-    """One object over time; box xyxy px, velocity of its four edges px/s."""
+    """One object over time; box xyxy px, velocity of its four edges px/s; reach: outermost edges of late."""
 
     number: int
     class_id: int
     box: Vector
-    score: float
+    reach: Vector
+    sure: bool = False
+    evidence: float = 0.0
     velocity: Vector = field(default_factory=lambda: np.zeros(4))
-    hits: int = 1
+    hits: int = 0
     missed_s: float = 0.0
 
 
@@ -37,11 +39,14 @@ def enlarged_overlap(a: Vector, b: Vector) -> float:
     return both / (float(np.prod(a2 - a1)) + float(np.prod(b2 - b1)) - both)
 
 
-class ReferenceTracker:
-    """Predict, match in the order given, update, start strong ones, forget: as the kernel's docstrings say."""
+OUTWARDS = np.array([-1, -1, 1, 1])
 
-    def __init__(self, *, hold_s: float, first_hold_s: float) -> None:
-        self.hold_s, self.first_hold_s = hold_s, first_hold_s
+
+class ReferenceTracker:
+    """Predict, match in the order given, update, start, forget: as the kernel's docstrings say."""
+
+    def __init__(self, *, hold_s: float, first_hold_s: float, thresholds: dict[int, float]) -> None:
+        self.hold_s, self.first_hold_s, self.thresholds = hold_s, first_hold_s, thresholds
         self.tracks: list[Track] = []
         self.numbers = 0
 
@@ -52,38 +57,61 @@ class ReferenceTracker:
         shift: tuple[float, float],
         size: tuple[int, int],
     ) -> list[tuple[int, Vector, str]]:
-        """(number, box to hide, origin) of each live track; `found` are (box, class, score, strong)."""
+        """(number, box to hide, origin) of each sure track; `found` are (box, class, score, strong)."""
+        gain = min(0.2, elapsed_s / 0.15)
         for track in self.tracks:
             track.box = track.box + np.tile(shift, 2) + track.velocity * elapsed_s
+            middle = np.tile((track.velocity[:2] + track.velocity[2:]) / 2, 2)
+            track.reach = track.reach + np.tile(shift, 2) + middle * elapsed_s
+            track.evidence *= 1 - gain
         pairs = self._match(found)
         for track in self.tracks:
             track.missed_s += elapsed_s
         for (box, class_id, score, strong), matched in zip(found, pairs, strict=True):
-            if matched is not None:
-                if elapsed_s > 0:
-                    matched.velocity = matched.velocity + 0.5 * (box - matched.box) / max(
-                        elapsed_s, matched.missed_s
-                    )
-                shrinks = np.tile(matched.velocity[2:] < matched.velocity[:2], 2)
-                together = np.tile((matched.velocity[:2] + matched.velocity[2:]) / 2, 2)
-                matched.velocity = np.where(shrinks, together, matched.velocity)
-                matched.box, matched.score, matched.missed_s = box, score, 0.0
-                matched.hits += 1
-            elif strong:
+            threshold = self.thresholds.get(class_id)
+            if matched is None:
+                if not strong and threshold is None:
+                    continue
                 self.numbers += 1
-                self.tracks.append(Track(self.numbers, class_id, box, score))
+                grown = box + OUTWARDS * np.tile(box[2:] - box[:2], 2) * 0.1
+                track, share = Track(self.numbers, class_id, box, grown), 0.2
+                self.tracks.append(track)
+            else:
+                track, share = matched, gain
+                self._go_on(track, box, elapsed_s)
+            track.box, track.missed_s = box, 0.0
+            track.hits += 1
+            if threshold is not None:
+                track.evidence += share * min(1.0, score / threshold)
+            track.sure |= strong or track.evidence >= 0.7
         self.tracks = [track for track in self.tracks if self._lives(track, size)]
-        return [(track.number, self._hidden(track), self._origin(track)) for track in self.tracks]
+        return [
+            (track.number, self._hidden(track), self._origin(track)) for track in self.tracks if track.sure
+        ]
+
+    @staticmethod
+    def _go_on(track: Track, box: Vector, elapsed_s: float) -> None:
+        since_s = max(elapsed_s, track.missed_s)
+        if elapsed_s > 0:
+            track.velocity = track.velocity + 0.5 * (box - track.box) / since_s
+        shrinks = np.tile(track.velocity[2:] < track.velocity[:2], 2)
+        together = np.tile((track.velocity[:2] + track.velocity[2:]) / 2, 2)
+        track.velocity = np.where(shrinks, together, track.velocity)
+        beyond = np.maximum(OUTWARDS * (track.reach - box), 0)
+        track.reach = box + OUTWARDS * beyond * np.exp(-since_s / 0.4)
 
     def _match(self, found: list[tuple[Vector, int, float, bool]]) -> list[Track | None]:
-        free = list(self.tracks)
-        pairs: list[Track | None] = []
-        for box, class_id, _, _ in found:
-            fitting = [(enlarged_overlap(t.box, box), t) for t in free if t.class_id == class_id]
-            overlap, best = max(fitting, key=lambda pair: pair[0], default=(0.0, None))
-            pairs.append(best if overlap > 0.10 else None)
-            if best is not None and overlap > 0.10:
-                free.remove(best)
+        pairs: list[Track | None] = [None] * len(found)
+        for sure in (True, False):
+            free = [track for track in self.tracks if track.sure == sure]
+            for index, (box, class_id, _, _) in enumerate(found):
+                if pairs[index] is not None:
+                    continue
+                fitting = [(enlarged_overlap(t.box, box), t) for t in free if t.class_id == class_id]
+                overlap, best = max(fitting, key=lambda pair: pair[0], default=(0.0, None))
+                if best is not None and overlap > 0.10:
+                    pairs[index] = best
+                    free.remove(best)
         return pairs
 
     def _lives(self, track: Track, size: tuple[int, int]) -> bool:
@@ -95,13 +123,11 @@ class ReferenceTracker:
 
     @staticmethod
     def _hidden(track: Track) -> Vector:
-        low, high = track.box[:2], track.box[2:]
-        if track.missed_s == 0:
-            return np.concatenate([low, high])
         longer = float((track.box[2:] - track.box[:2]).max())
         drift = np.abs(track.velocity[:2] + track.velocity[2:]) / 2
         more = 1.2 * track.missed_s * longer + 0.3 * track.missed_s * drift
-        return np.concatenate([low - more, high + more])
+        grown = track.box + OUTWARDS * np.tile(more, 2)
+        return OUTWARDS * np.maximum(OUTWARDS * grown, OUTWARDS * track.reach)
 
     @staticmethod
     def _origin(track: Track) -> str:

@@ -27,6 +27,7 @@ class ScriptedDetector:
 
     labels = (Label.FACE, Label.PLATE)
     px_per_network_px = (2.0, 2.0)
+    thresholds = {Label.FACE: 0.5, Label.PLATE: 0.5}  # noqa: RUF012
 
     def __init__(self) -> None:
         self.found: Found = []
