@@ -62,7 +62,7 @@ def main() -> None:
     def read(levels: list[tuple[np.ndarray, int]]) -> int:
         count = 0
         for level, stride in levels:
-            count = decode.decode_level(level, stride, logits, boxes, scores, class_ids, count)
+            count = decode.decode_level(level, stride, 0, logits, boxes, scores, class_ids, count)
         return count
 
     for width, height, objects, cells_each in (

@@ -17,6 +17,11 @@ from anonymize.frames import Label
 
 Tensor = npt.NDArray[np.float32]
 STRIDES_PX: Final = (8, 16, 32)
+COARSE: Final = 4  # anonymize-v2 also looks at the picture at a quarter of its size
+COARSE_MULTIPLE_PX: Final = 32  # to which that quarter is padded
+LEAST_COARSE_PX: Final = (
+    96  # shorter side, network px, of what counts from there: the rest the full size sees better
+)
 
 
 class Adapter(Protocol):
@@ -41,6 +46,8 @@ def make_adapter(entry: ModelEntry, output_names: tuple[str, ...]) -> Adapter:
     """The adapter that the manifest names, for a session with these outputs."""
     if entry.adapter == "anonymize-v1":
         return AnonymizeV1(entry)
+    if entry.adapter == "anonymize-v2":
+        return AnonymizeV2(entry)
     if entry.adapter == "centerface":
         return CenterFace(output_names)
     raise ModelError(f"adapter {entry.adapter!r} of model {entry.name!r} is not known")
@@ -54,7 +61,9 @@ class AnonymizeV1:
 
     def __init__(self, entry: ModelEntry) -> None:
         if entry.labels != (Label.FACE, Label.PLATE):
-            raise ModelError(f"anonymize-v1 has the labels face, plate; {entry.name!r} names {entry.labels}")
+            raise ModelError(
+                f"{entry.adapter} has the labels face, plate; {entry.name!r} names {entry.labels}"
+            )
 
     def output_shapes(self, height: int, width: int) -> dict[str, tuple[int, ...]]:
         """Three levels of six channels."""
@@ -62,9 +71,35 @@ class AnonymizeV1:
 
     def decode(self, outputs: Mapping[str, Tensor], floors: Mapping[Label, float], into: Candidates) -> None:
         """Compare logits, so the sigmoid is taken of candidates only."""
-        logits = np.array([_logit(floors.get(label, 1.0)) for label in (Label.FACE, Label.PLATE)], np.float32)
+        logits = _logits(floors)
         for stride in STRIDES_PX:
             into.add_level(outputs[f"level{stride}"][0], stride, logits)
+
+
+class AnonymizeV2(AnonymizeV1):
+    """The same with the levels `coarse32`, `coarse64`, `coarse128`, of the picture at a quarter of its size.
+
+    They are for what is larger than a cell of the others sees (343 px); boxes under `LEAST_COARSE_PX` do not count.
+    """
+
+    def output_shapes(self, height: int, width: int) -> dict[str, tuple[int, ...]]:
+        """Six levels of six channels; the quarter is padded to a multiple of 32 px."""
+        rows, columns = (
+            -(-side // (COARSE * COARSE_MULTIPLE_PX)) * COARSE_MULTIPLE_PX for side in (height, width)
+        )
+        coarse = {f"coarse{COARSE * s}": (1, 6, rows // s, columns // s) for s in STRIDES_PX}
+        return super().output_shapes(height, width) | coarse
+
+    def decode(self, outputs: Mapping[str, Tensor], floors: Mapping[Label, float], into: Candidates) -> None:
+        """Those of `anonymize-v1`, then the large ones."""
+        super().decode(outputs, floors, into)
+        logits = _logits(floors)
+        for stride in (COARSE * s for s in STRIDES_PX):
+            into.add_level(outputs[f"coarse{stride}"][0], stride, logits, least_px=LEAST_COARSE_PX)
+
+
+def _logits(floors: Mapping[Label, float]) -> Tensor:
+    return np.array([_logit(floors.get(label, 1.0)) for label in (Label.FACE, Label.PLATE)], np.float32)
 
 
 def _logit(probability: float) -> float:

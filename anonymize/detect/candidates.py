@@ -31,12 +31,14 @@ class Candidates:
         """Begin a frame."""
         self.count = 0
 
-    def add_level(self, level: Tensor, stride_px: int, logits: Tensor) -> None:
-        """Cells of an anonymize-v1 level (6, h, w) whose logit reaches their class's (2,)."""
+    def add_level(self, level: Tensor, stride_px: int, logits: Tensor, *, least_px: int = 0) -> None:
+        """Cells of an anonymize level (6, h, w) whose logit reaches their class's (2,), from a shorter side on."""
         from anonymize_kernels import decode
 
         self._take(
-            decode.decode_level(level, stride_px, logits, self.boxes, self.scores, self.class_ids, self.count)
+            decode.decode_level(
+                level, stride_px, least_px, logits, self.boxes, self.scores, self.class_ids, self.count
+            )
         )
 
     def add_centerface(

@@ -297,6 +297,6 @@ def _usual_thresholds(model: Model, settings: DetectionSettings) -> Mapping[Labe
 def _largest_score_difference(
     ours: npt.NDArray[np.float32], exact: npt.NDArray[np.float32], classes: int
 ) -> float:
-    """Largest difference of a confidence in two outputs of the layout "anonymize-v1"; NaN where one is NaN."""
+    """Largest difference of a confidence in two outputs of an anonymize layout; NaN where one is NaN."""
     a, b = (1.0 / (1.0 + np.exp(-np.clip(v[:, :classes], -30, 30))) for v in (ours, exact))
     return float(np.abs(a - b).max(initial=0.0))

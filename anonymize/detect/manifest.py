@@ -17,14 +17,14 @@ from typing import Any, Final
 from anonymize.errors import ModelError
 from anonymize.frames import Label
 
-ADAPTERS: Final = ("anonymize-v1", "centerface")
+ADAPTERS: Final = ("anonymize-v1", "anonymize-v2", "centerface")
 DEFAULT_MODEL: Final = "drive"
 INT8_MODEL: Final = "drive-int8"
 ARCHIVE_MODEL: Final = "archive"
 PINNED_SHA256: Final[Mapping[str, str]] = {
-    "drive": "635b151d70b01d08cf029b5805581fa0ef5406ff7dadd64765cb34727089522f",
-    "drive-int8": "d9900b0c4e610d9ef5cdc8d41c8f26ebad0a2951e03b64234c6816a6fcd2d053",
-    "archive": "cda7bd5b1657231af6564aef495045716f128e53f754ff613bd0381dab0730e2",
+    "drive": "e2010dbcd734d0a3b8a8f446ad227eb6db37df442c6219bb2a9c3b0a830b2867",
+    "drive-int8": "60d544a93b25641b2095704edd7f5469ac0231b3676812002167538a8a3c64ad",
+    "archive": "ac6f59914f9492c03e6b052763f85f746d0965f81372d49519dae4e7e3c281b5",
 }
 MAX_MODEL_BYTES: Final = 512 * 2**20
 

@@ -39,11 +39,12 @@ def _reaches(line, threshold):
 
 
 @kernel
-def decode_level(level, stride_px, logits, boxes, scores, class_ids, count):
-    """Candidates of one anonymize-v1 level (6, h, w) float32: two class logits, then raw sides l, t, r, b.
+def decode_level(level, stride_px, least_px, logits, boxes, scores, class_ids, count):
+    """Candidates of one anonymize level (6, h, w) float32: two class logits, then raw sides l, t, r, b.
 
     A cell's centre is ((x + 0.5) s, (y + 0.5) s), its sides s * exp(min(raw, 8)); `logits` (2,) float32 are the
-    thresholds, infinity for a class that is off. A cell may give a box of both classes.
+    thresholds, infinity for a class that is off. A cell may give a box of both classes. A box whose shorter side is
+    under `least_px` is left out.
     """
     rows, columns = level.shape[1], level.shape[2]
     for c in range(6):
@@ -59,7 +60,10 @@ def decode_level(level, stride_px, logits, boxes, scores, class_ids, count):
                 if line[x] >= logits[c]:
                     if count >= boxes.shape[0]:
                         return np.int64(FULL)
-                    _put_level_box(level, y, x, np.float32(stride_px), boxes[count])
+                    box = boxes[count]
+                    _put_level_box(level, y, x, np.float32(stride_px), box)
+                    if min(box[2] - box[0], box[3] - box[1]) < least_px:
+                        continue
                     scores[count] = np.float32(1.0 / (1.0 + math.exp(-np.float64(line[x]))))
                     class_ids[count] = c
                     count += 1
@@ -209,7 +213,7 @@ def _signatures():
     )
     rows = numba.types.Array(whole, 1, "C")
     return (
-        (decode_level, (maps(3), number, maps(1), *candidates, number)),
+        (decode_level, (maps(3), number, number, maps(1), *candidates, number)),
         (decode_centerface, (maps(2), maps(3), maps(3), numba.types.float64, number, *candidates, number)),
         (nms, (*candidates, number, numba.types.float64, rows, rows)),
     )

@@ -10,7 +10,7 @@ def sigmoid(logit):
     return 1.0 / (1.0 + np.exp(-np.asarray(logit, np.float64)))
 
 
-def decode_level(level, stride_px, logits):
+def decode_level(level, stride_px, least_px, logits):
     """(boxes (N, 4), scores (N,), class_ids (N,)) of a level (6, h, w), by class, then row by row; None for a NaN."""
     if np.isnan(level).any():
         return None
@@ -19,7 +19,8 @@ def decode_level(level, stride_px, logits):
     middle = np.stack([columns, rows, columns, rows]) + 0.5
     sides = np.exp(np.minimum(level[2:], 8.0)) * np.array([-1, -1, 1, 1])[:, None, None]
     boxes = stride_px * (middle + sides)
-    found = [(level[c] >= logits[c]) & (logits[c] != np.inf) for c in range(2)]
+    large = np.minimum(boxes[2] - boxes[0], boxes[3] - boxes[1]) >= least_px
+    found = [(level[c] >= logits[c]) & (logits[c] != np.inf) & large for c in range(2)]
     return (
         np.concatenate([boxes[:, mask].T for mask in found]),
         np.concatenate([sigmoid(level[c][mask]) for c, mask in enumerate(found)]),

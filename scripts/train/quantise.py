@@ -23,8 +23,10 @@ import onnx
 import settings
 from card import manifest_entry
 from detect import network_input, open_session
+from equalise import equalise
 from export import replace_entry
-from network import CLASSES
+from layout import keep_channels_last
+from network import CLASSES, LEVELS
 from numpy.typing import NDArray
 from onnxruntime import quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -32,8 +34,10 @@ from pictures import Pack
 from weather import spoil, tint
 
 CALIBRATION = 320  # pictures
+EQUALISING = 64
 SIZES = ((384, 640), (544, 960))
 NAME = "drive-int8"
+FIRST = "network.stem.0.0"  # its weights, shared by both sizes
 MOST_LOST = 0.005  # of coverage recall
 CARD = """# drive-int8
 
@@ -67,10 +71,12 @@ class Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
 
 def quantise(model: Path, target: Path, pack: Pack, *, reduce_range: bool) -> None:
     """Write the int8 twin of a float network."""
-    prepared = target.with_suffix(".prepared.onnx")
-    quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
+    prepared, equal = target.with_suffix(".prepared.onnx"), target.with_suffix(".equal.onnx")
+    equalise(model, equal, iter(Calibration(pack, EQUALISING).get_next, None))
+    quant_pre_process(str(equal), str(prepared), skip_symbolic_shape=True)
+    equal.unlink()
     nodes = onnx.load(prepared).graph.node
-    in_float = [n.name for n in nodes if any(o.startswith("level") for o in n.output) or "images" in n.input]
+    in_float = [n.name for n in nodes if stays_in_float(n)]
     quantization.quantize_static(
         str(prepared),
         str(target),
@@ -85,6 +91,15 @@ def quantise(model: Path, target: Path, pack: Pack, *, reduce_range: bool) -> No
         extra_options={"WeightSymmetric": True, "ActivationSymmetric": False},
     )
     prepared.unlink()
+    written = onnx.load(target)
+    keep_channels_last(written)
+    onnx.save(written, target)
+
+
+def stays_in_float(node: onnx.NodeProto) -> bool:
+    """Tell whether a node is a head, the first convolution of one of the two sizes, or makes the smaller one."""
+    first, small = f"{FIRST}.weight" in node.input, node.op_type == "Resize" and "images" in node.input
+    return first or small or node.op_type == "Pad" or bool(set(LEVELS) & set(node.output))
 
 
 def times_ms(models: list[Path], height: int, width: int, runs: int = 60) -> list[tuple[float, float]]:

@@ -26,7 +26,8 @@ def warm_start(network: Detector, model: Path, images: Iterable[Tensor]) -> None
         The file's network has layers or channels that this one has not.
     """
     stored = {
-        t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in onnx.load(model).graph.initializer
+        t.name.removeprefix("network."): torch.from_numpy(numpy_helper.to_array(t).copy())
+        for t in onnx.load(model).graph.initializer
     }
     units = {name: module for name, module in network.named_modules() if isinstance(module, ConvUnit)}
     wanted = {f"{name}.0.weight" for name in units} | {f"{name}.0.bias" for name in units}

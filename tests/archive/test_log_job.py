@@ -279,8 +279,8 @@ def test_a_real_ros2_bag_is_hidden_and_its_other_channels_are_named(tmp_path: Pa
     changed = (before.data != after.data).reshape(480, 640, 3).any(axis=2)
     rows_px, columns_px = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
     assert before.header == after.header
-    assert 150 < rows_px[0] < 200 < 419 < rows_px[-1] < 470  # the face, grown 1.3 times
-    assert 250 < columns_px[0] < 294 < 434 < columns_px[-1] < 470
+    assert 110 < rows_px[0] < 200 < 419 < rows_px[-1] < 480  # the face, grown by a tenth (new) and 1.3 times
+    assert 210 < columns_px[0] < 294 < 434 < columns_px[-1] < 510
 
 
 def test_a_target_that_exists_and_a_source_that_is_none_are_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from anonymize.detect.session import LARGE_PAGE_BYTES, make_input
 from anonymize.drawing import draw_street
 from anonymize.errors import DetectorError, ModelError, TooManyError, UsageError
 from anonymize.frames import CapturedFrame, ColorMatrix, ColorRange, Label, PixelFormat
-from tests.detect.networks import as_model, constant_network, model_of
+from tests.detect.networks import as_model, coarse_network, constant_network, model_of
 
 BOTH = frozenset({Label.FACE, Label.PLATE})
 CENTERFACE = """
@@ -166,6 +166,17 @@ def test_weak_finds_are_marked(packaged, street):
     thresholds = np.array([packaged.thresholds[Label.FACE], packaged.thresholds[Label.PLATE]])
     assert (strong == (scores >= thresholds[table.class_ids[: table.count]])).all()
     assert (np.diff(scores) <= 0).all()
+
+
+def test_from_the_quarter_only_what_is_large_counts():
+    frame = frame_of(np.zeros((384, 640, 3), np.uint8))
+    network = coarse_network(5.0)  # boxes of 64, 128 and 256 px; those under 96 px are the full size's
+    table = Detector(network, settings(), threads=1).detect(frame)
+    sides = table.boxes[: table.count, 2:] - table.boxes[: table.count, :2]
+    assert table.count > 0
+    assert set(np.unique(sides)) <= {128.0, 256.0}
+    assert 128.0 in sides
+    assert Detector(coarse_network(-20.0), settings(), threads=1).detect(frame).count == 0
 
 
 def test_candidates_reach_their_capacity_and_not_one_more():

@@ -44,12 +44,13 @@ def level_of(seed, sides):
     SIDES,
     st.sampled_from([8, 16, 32]),
     st.lists(st.sampled_from([-9.0, 0.0, 1.5, np.inf]), min_size=2, max_size=2),
+    st.sampled_from([0, 20, 96]),
 )
-def test_level_equals_twin(seed, sides, stride, thresholds):
+def test_level_equals_twin(seed, sides, stride, thresholds, least):
     level, logits = level_of(seed, sides), np.array(thresholds, np.float32)
     boxes, scores, class_ids = room()
-    count = decode.decode_level(level, stride, logits, boxes, scores, class_ids, 3)
-    their_boxes, their_scores, their_classes = twin.decode_level(level, stride, logits)
+    count = decode.decode_level(level, stride, least, logits, boxes, scores, class_ids, 3)
+    their_boxes, their_scores, their_classes = twin.decode_level(level, stride, least, logits)
     assert count == 3 + len(their_scores)
     np.testing.assert_allclose(boxes[3:count], their_boxes, rtol=1e-5, atol=1e-3)
     np.testing.assert_allclose(scores[3:count], their_scores, rtol=1e-6)
@@ -64,7 +65,7 @@ def test_level_worked_by_hand():
     level[2:, 1, 2] = 0.0, np.log(2.0), np.log(0.5), 9.0
     boxes, scores, class_ids = room()
     logits = np.zeros(2, np.float32)
-    assert decode.decode_level(level, 16, logits, boxes, scores, class_ids, 0) == 2
+    assert decode.decode_level(level, 16, 0, logits, boxes, scores, class_ids, 0) == 2
     np.testing.assert_allclose(boxes[0], [24, -8, 48, 24 + 16 * np.exp(8.0)], rtol=1e-6)
     np.testing.assert_array_equal(boxes[0], boxes[1])
     np.testing.assert_allclose(scores[:2], [0.5, 0.75], rtol=1e-6)
@@ -76,15 +77,15 @@ def test_nan_anywhere_is_told(channel):
     """Also where no candidate is: a network that gives NaN is not believed elsewhere."""
     level = np.full((6, 5, 7), -10.0, np.float32)
     level[channel, 4, 6] = np.nan
-    assert decode.decode_level(level, 8, np.zeros(2, np.float32), *room(), 0) == decode.NAN
-    assert decode.decode_level(level, 8, np.full(2, np.inf, np.float32), *room(), 0) == decode.NAN
+    assert decode.decode_level(level, 8, 0, np.zeros(2, np.float32), *room(), 0) == decode.NAN
+    assert decode.decode_level(level, 8, 0, np.full(2, np.inf, np.float32), *room(), 0) == decode.NAN
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, 3e38, -3e38])
 def test_infinite_outputs_give_finite_boxes_or_none(value):
     level = np.full((6, 2, 2), value, np.float32)
     boxes, scores, class_ids = room()
-    count = decode.decode_level(level, 32, np.zeros(2, np.float32), boxes, scores, class_ids, 0)
+    count = decode.decode_level(level, 32, 0, np.zeros(2, np.float32), boxes, scores, class_ids, 0)
     assert count == (8 if value > 0 else 0)
     assert np.isfinite(boxes).all() and np.isfinite(scores).all()
 
@@ -94,7 +95,7 @@ def test_capacity_plus_one_is_told(capacity, expected):
     """36 cells are candidates: one place too few is an answer of its own, never a shorter list."""
     level = np.zeros((6, 6, 6), np.float32)
     logits = np.array([0, np.inf], np.float32)
-    assert decode.decode_level(level, 8, logits, *room(capacity), 0) == expected
+    assert decode.decode_level(level, 8, 0, logits, *room(capacity), 0) == expected
     maps = np.zeros((2, 6, 6), np.float32)
     assert decode.decode_centerface(maps[0], maps, maps, 0.0, 0, *room(capacity), 0) == expected
 
@@ -186,5 +187,5 @@ def test_opencv_agrees_on_nms():
 @pytest.mark.skipif(not JIT, reason="the JIT is off")
 def test_other_types_do_not_compile():
     with pytest.raises(TypeError):
-        decode.decode_level(np.zeros((6, 2, 2)), 8, np.zeros(2, np.float32), *room(), 0)
+        decode.decode_level(np.zeros((6, 2, 2)), 8, 0, np.zeros(2, np.float32), *room(), 0)
     assert len(decode.decode_level.signatures) == 1
