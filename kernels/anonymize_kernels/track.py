@@ -55,13 +55,13 @@ def predict(tracks, shift_x, shift_y, elapsed_s):
     """Move every live track by the camera's shift (px) and its own velocity (px/s) over `elapsed_s`."""
     for t in range(tracks.shape[0]):
         track = tracks[t]
-        if track.number == 0:
+        if track["number"] == 0:
             continue
         for c in range(4):
             camera = shift_x if c % 2 == 0 else shift_y
-            middle = 0.5 * (track.velocity[c % 2] + track.velocity[c % 2 + 2])
-            track.box[c] += np.float32(camera + track.velocity[c] * elapsed_s)
-            track.reach[c] += np.float32(camera + middle * elapsed_s)
+            middle = 0.5 * (track["velocity"][c % 2] + track["velocity"][c % 2 + 2])
+            track["box"][c] += np.float32(camera + track["velocity"][c] * elapsed_s)
+            track["reach"][c] += np.float32(camera + middle * elapsed_s)
 
 
 @kernel
@@ -80,11 +80,11 @@ def match(tracks, found, found_classes, found_count, pairs):
             best, best_overlap = -1, MIN_OVERLAP
             for t in range(tracks.shape[0]):
                 track = tracks[t]
-                if track.number == 0 or track.sure != sure or track.class_id != found_classes[d]:
+                if track["number"] == 0 or track["sure"] != sure or track["class_id"] != found_classes[d]:
                     continue
                 if _taken(pairs, found_count, t):
                     continue
-                overlap = _enlarged_overlap(track.box, found[d])
+                overlap = _enlarged_overlap(track["box"], found[d])
                 if overlap > best_overlap:
                     best, best_overlap = t, overlap
             pairs[d] = best
@@ -134,8 +134,8 @@ def update(
     """
     gain = np.float32(min(EVIDENCE_GAIN, elapsed_s / EVIDENCE_S))
     for t in range(tracks.shape[0]):
-        tracks[t].missed_s += np.float32(elapsed_s)
-        tracks[t].evidence -= gain * tracks[t].evidence
+        tracks[t]["missed_s"] += np.float32(elapsed_s)
+        tracks[t]["evidence"] -= gain * tracks[t]["evidence"]
     for d in range(found_count):
         needed = strong_from[found_classes[d]]
         t = pairs[d]
@@ -157,22 +157,22 @@ def update(
             _go_on(tracks[t], found[d], elapsed_s)
         track = tracks[t]
         for c in range(4):
-            track.box[c] = found[d, c]
-        track.hits += 1
-        track.missed_s = 0.0
-        track.score = found_scores[d]
+            track["box"][c] = found[d, c]
+        track["hits"] += 1
+        track["missed_s"] = 0.0
+        track["score"] = found_scores[d]
         if needed > 0.0:
-            track.evidence += np.float32(EVIDENCE_GAIN if begins else gain) * min(
+            track["evidence"] += np.float32(EVIDENCE_GAIN if begins else gain) * min(
                 np.float32(1.0), found_scores[d] / needed
             )
-        track.sure = track.sure or strong[d] or track.evidence >= SURE_EVIDENCE
+        track["sure"] = track["sure"] or strong[d] or track["evidence"] >= SURE_EVIDENCE
     return next_number
 
 
 @inner
 def _free_row(tracks):
     for t in range(tracks.shape[0]):
-        if tracks[t].number == 0:
+        if tracks[t]["number"] == 0:
             return t
     return -1
 
@@ -181,7 +181,7 @@ def _free_row(tracks):
 def _unsure_row(tracks, pairs, count):
     """A row whose track is not sure, taken away from its find; -1 where there is none."""
     for t in range(tracks.shape[0]):
-        if not tracks[t].sure:
+        if not tracks[t]["sure"]:
             for d in range(count):
                 if pairs[d] == t:
                     pairs[d] = -1
@@ -191,16 +191,16 @@ def _unsure_row(tracks, pairs, count):
 
 @inner
 def _begin(track, number, class_id, found):
-    track.number = number
-    track.class_id = class_id
-    track.hits = 0
-    track.evidence = 0.0
-    track.sure = False
+    track["number"] = number
+    track["class_id"] = class_id
+    track["hits"] = 0
+    track["evidence"] = 0.0
+    track["sure"] = False
     for c in range(2):
         more = np.float32(YOUNG_GROWTH) * (found[c + 2] - found[c])
-        track.reach[c] = found[c] - more
-        track.reach[c + 2] = found[c + 2] + more
-        track.velocity[c] = track.velocity[c + 2] = 0.0
+        track["reach"][c] = found[c] - more
+        track["reach"][c + 2] = found[c + 2] + more
+        track["velocity"][c] = track["velocity"][c + 2] = 0.0
 
 
 @inner
@@ -210,17 +210,19 @@ def _go_on(track, found, elapsed_s):
     Edges that come nearer to one another go on together: no box is predicted to shrink. One that was found half as
     large by mistake and then missed would shrink to nothing, and be turned inside out, while it is held.
     """
-    since_s = max(elapsed_s, track.missed_s)
+    since_s = max(elapsed_s, track["missed_s"])
     left = np.float32(math.exp(-since_s / REACH_S))
     for c in range(4):
         if elapsed_s > 0.0:
-            track.velocity[c] += np.float32(VELOCITY_GAIN * (found[c] - track.box[c]) / since_s)
+            track["velocity"][c] += np.float32(VELOCITY_GAIN * (found[c] - track["box"][c]) / since_s)
     for c in range(2):
-        if track.velocity[c + 2] < track.velocity[c]:
-            together = np.float32(0.5) * (track.velocity[c] + track.velocity[c + 2])
-            track.velocity[c] = track.velocity[c + 2] = together
-        track.reach[c] = min(found[c], found[c] + left * (track.reach[c] - found[c]))
-        track.reach[c + 2] = max(found[c + 2], found[c + 2] + left * (track.reach[c + 2] - found[c + 2]))
+        if track["velocity"][c + 2] < track["velocity"][c]:
+            together = np.float32(0.5) * (track["velocity"][c] + track["velocity"][c + 2])
+            track["velocity"][c] = track["velocity"][c + 2] = together
+        track["reach"][c] = min(found[c], found[c] + left * (track["reach"][c] - found[c]))
+        track["reach"][c + 2] = max(
+            found[c + 2], found[c + 2] + left * (track["reach"][c + 2] - found[c + 2])
+        )
 
 
 @kernel
@@ -231,12 +233,12 @@ def forget(tracks, hold_s, first_hold_s, width, height):
     """
     for t in range(tracks.shape[0]):
         track = tracks[t]
-        if track.number == 0 or track.missed_s == 0.0:
+        if track["number"] == 0 or track["missed_s"] == 0.0:
             continue
-        box = track.box
+        box = track["box"]
         gone = box[2] <= 0.0 or box[3] <= 0.0 or box[0] >= width or box[1] >= height
-        if gone or track.missed_s > min(hold_s, track.hits * first_hold_s):
-            track.number = 0
+        if gone or track["missed_s"] > min(hold_s, track["hits"] * first_hold_s):
+            track["number"] = 0
 
 
 @kernel
@@ -245,21 +247,23 @@ def gather(tracks, out_boxes, out_classes, out_ids, out_scores, out_origins):
     count = 0
     for t in range(tracks.shape[0]):
         track = tracks[t]
-        if track.number == 0 or not track.sure:
+        if track["number"] == 0 or not track["sure"]:
             continue
         if count == out_boxes.shape[0]:
             return -1
         for c in range(2):
             more = 0.0
-            if track.missed_s > 0.0:
-                longer = max(track.box[2] - track.box[0], track.box[3] - track.box[1])
-                way = track.missed_s * 0.5 * abs(track.velocity[c] + track.velocity[c + 2])
-                more = GROW_PER_S * track.missed_s * longer + GROW_PER_MOTION * way
-            out_boxes[count, c] = min(np.float32(track.box[c] - more), track.reach[c])
-            out_boxes[count, c + 2] = max(np.float32(track.box[c + 2] + more), track.reach[c + 2])
-        out_classes[count] = track.class_id
-        out_ids[count] = track.number
-        out_scores[count] = track.score
-        out_origins[count] = DETECTED if track.missed_s == 0.0 else (PREDICTED if track.hits > 1 else HELD)
+            if track["missed_s"] > 0.0:
+                longer = max(track["box"][2] - track["box"][0], track["box"][3] - track["box"][1])
+                way = track["missed_s"] * 0.5 * abs(track["velocity"][c] + track["velocity"][c + 2])
+                more = GROW_PER_S * track["missed_s"] * longer + GROW_PER_MOTION * way
+            out_boxes[count, c] = min(np.float32(track["box"][c] - more), track["reach"][c])
+            out_boxes[count, c + 2] = max(np.float32(track["box"][c + 2] + more), track["reach"][c + 2])
+        out_classes[count] = track["class_id"]
+        out_ids[count] = track["number"]
+        out_scores[count] = track["score"]
+        out_origins[count] = (
+            DETECTED if track["missed_s"] == 0.0 else (PREDICTED if track["hits"] > 1 else HELD)
+        )
         count += 1
     return count
