@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ STRIDES_PX: Final = (8, 16, 32)
 COARSE: Final = 4  # anonymize-v2 also looks at the picture at a quarter of its size
 COARSE_MULTIPLE_PX: Final = 32  # to which that quarter is padded
 LEAST_COARSE_PX: Final = (
-    96  # shorter side, network px, of what counts from there: the rest the full size sees better
+    96  # shorter side, network px, that counts from there: the rest the full size sees better
 )
 
 
@@ -59,6 +59,9 @@ class AnonymizeV1:
     Sides are `s * exp(min(raw, 8))` px from the cell's centre.
     """
 
+    # output, stride, and shorter side from which a box counts, px
+    levels: ClassVar[tuple[tuple[str, int, int], ...]] = tuple((f"level{s}", s, 0) for s in STRIDES_PX)
+
     def __init__(self, entry: ModelEntry) -> None:
         if entry.labels != (Label.FACE, Label.PLATE):
             raise ModelError(
@@ -71,9 +74,9 @@ class AnonymizeV1:
 
     def decode(self, outputs: Mapping[str, Tensor], floors: Mapping[Label, float], into: Candidates) -> None:
         """Compare logits, so the sigmoid is taken of candidates only."""
-        logits = _logits(floors)
-        for stride in STRIDES_PX:
-            into.add_level(outputs[f"level{stride}"][0], stride, logits)
+        logits = np.array([_logit(floors.get(label, 1.0)) for label in (Label.FACE, Label.PLATE)], np.float32)
+        for name, stride, least_px in self.levels:
+            into.add_level(outputs[name][0], stride, logits, least_px=least_px)
 
 
 class AnonymizeV2(AnonymizeV1):
@@ -82,6 +85,10 @@ class AnonymizeV2(AnonymizeV1):
     They are for what is larger than a cell of the others sees (343 px); boxes under `LEAST_COARSE_PX` do not count.
     """
 
+    levels = AnonymizeV1.levels + tuple(
+        (f"coarse{COARSE * s}", COARSE * s, LEAST_COARSE_PX) for s in STRIDES_PX
+    )
+
     def output_shapes(self, height: int, width: int) -> dict[str, tuple[int, ...]]:
         """Six levels of six channels; the quarter is padded to a multiple of 32 px."""
         rows, columns = (
@@ -89,17 +96,6 @@ class AnonymizeV2(AnonymizeV1):
         )
         coarse = {f"coarse{COARSE * s}": (1, 6, rows // s, columns // s) for s in STRIDES_PX}
         return super().output_shapes(height, width) | coarse
-
-    def decode(self, outputs: Mapping[str, Tensor], floors: Mapping[Label, float], into: Candidates) -> None:
-        """Those of `anonymize-v1`, then the large ones."""
-        super().decode(outputs, floors, into)
-        logits = _logits(floors)
-        for stride in (COARSE * s for s in STRIDES_PX):
-            into.add_level(outputs[f"coarse{stride}"][0], stride, logits, least_px=LEAST_COARSE_PX)
-
-
-def _logits(floors: Mapping[Label, float]) -> Tensor:
-    return np.array([_logit(floors.get(label, 1.0)) for label in (Label.FACE, Label.PLATE)], np.float32)
 
 
 def _logit(probability: float) -> float:

@@ -97,7 +97,7 @@ def test_check_raises_with_all_that_a_reviewer_needs(face: npt.NDArray[np.uint8]
         look.check(frame_of(face, pts=15), (), 15, "/front")
     error = fault.value
     assert (error.label, error.frame, error.pts_s, error.topic) == ("face", 15, 1.5, "/front")
-    assert error.confidence > 0.5
+    assert error.confidence > 0.6
     assert "/front at 1.500 s" in str(error)
 
 
