@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -106,7 +106,7 @@ class CameraState:
     def follow(
         self,
         found: BoxTable,
-        picture: npt.NDArray[np.float32],
+        picture: npt.NDArray[Any],
         px_per_network_px: tuple[float, float],
         frame: CapturedFrame,
     ) -> None:
@@ -116,7 +116,7 @@ class CameraState:
         ----------
         found : BoxTable
             Detections, px of the upright picture.
-        picture : (H, W) float32
+        picture : (H, W) float32 or uint8
             One channel of the network's input, for the camera's motion.
         px_per_network_px : (float, float)
             Across, down.
@@ -135,7 +135,7 @@ class CameraState:
     def describe_found(
         self,
         found: BoxTable,
-        picture: npt.NDArray[np.float32],
+        picture: npt.NDArray[Any],
         px_per_network_px: tuple[float, float],
         frame: CapturedFrame,
     ) -> Found:

@@ -3,6 +3,7 @@
 `python bench/preprocess.py [--json FILE]`. Every run takes another frame out of as many as do not fit the cache.
 Ours, OpenCV's chain and the copy take turns, so that a busy machine is equally busy for all three. Medians are of
 the thread's own time, p99 is of the clock on the wall: what a camera would have waited for. A budget is for the median.
+`bytes` is the same into an input of bytes, as the int8 network reads it.
 """
 
 from __future__ import annotations
@@ -95,15 +96,18 @@ def make_frames(pixel_format: PixelFormat, width: int, height: int) -> list[tupl
 
 
 def our_chain(
-    pixel_format: PixelFormat, frames: list[Any], size: NetworkSize, turn_deg: int
+    pixel_format: PixelFormat, frames: list[Any], size: NetworkSize, turn_deg: int, *, of_bytes: bool
 ) -> Callable[[int], None]:
     """`run(n)` fills the input from frame n."""
     layout = LAYOUTS[pixel_format]
     yuv = len(layout.channels) > 1
     matrix, offset = TO_RGB if yuv else (np.eye(3)[::-1], np.zeros(3))
-    table = preprocess.conversion_table(matrix, offset, np.zeros(3), np.full(3, 255.0))
-    tensor = make_input(size.height, size.width)[0]
-    picture = tensor[:, : size.picture_height, : size.picture_width]
+    mean, std = (-0.5, 1.0) if of_bytes else (0.0, 255.0)
+    table = preprocess.conversion_table(matrix, offset, np.full(3, mean), np.full(3, std))
+    tensor = make_input(size.height, size.width, of_bytes=of_bytes)[0]
+    picture = (tensor.transpose(2, 0, 1) if of_bytes else tensor)[
+        :, : size.picture_height, : size.picture_width
+    ]
     out = np.rot90(picture, turn_deg // 90, axes=(1, 2))
     sums = np.zeros(preprocess.sums_length(frames[0][0].shape[1]), np.int32)
     lines = np.zeros((preprocess.LINES, out.shape[2]), np.float32)
@@ -155,7 +159,7 @@ def main() -> None:
     named = parser.parse_args()
     print(f"one thread, {REPEATS} runs; ms: median of the thread's time / p99 of wall time")
     print(
-        f"{'picture':>14} {'input':>11} {'format':>12} {'ours':>15} {'OpenCV':>15}"
+        f"{'picture':>14} {'input':>11} {'format':>12} {'ours':>15} {'bytes':>15} {'OpenCV':>15}"
         f" {'copy of the bytes':>18} {'budget':>19}"
     )
     preprocess.compile_all()
@@ -166,13 +170,16 @@ def main() -> None:
         for pixel_format in FORMATS if width == 1920 and not turn_deg else FORMATS[:2]:
             frames = make_frames(pixel_format, width, height)
             moved = sum(plane.nbytes for plane in frames[0]) + 12 * size.picture_width * size.picture_height
-            runs = [our_chain(pixel_format, frames, size, turn_deg), copy_of(moved)]
+            runs = [
+                *(our_chain(pixel_format, frames, size, turn_deg, of_bytes=kind) for kind in (False, True)),
+                copy_of(moved),
+            ]
             chain = None if turn_deg else opencv_chain(pixel_format, frames, size)
-            ours, copy, *other = times_ms([*runs, chain] if chain else runs)
+            ours, in_bytes, copy, *other = times_ms([*runs, chain] if chain else runs)
             theirs = other[0] if other else (float("nan"), float("nan"))
             picture = f"{width}x{height}" + (f" {turn_deg}°" if turn_deg else "")
             network = f"{size.width}x{size.height}"
-            columns = " ".join(f"{median:8.2f}/{p99:6.2f}" for median, p99 in (ours, theirs, copy))
+            columns = " ".join(f"{median:8.2f}/{p99:6.2f}" for median, p99 in (ours, in_bytes, theirs, copy))
             budget_ms = None if turn_deg else BUDGETS_MS.get((width, size.width, pixel_format))
             verdict = f" {budget_ms} {'kept' if ours[0] <= budget_ms else 'exceeded'}" if budget_ms else ""
             speed = f"{moved / copy[0] / 1e6:5.1f} GB/s"
@@ -180,6 +187,7 @@ def main() -> None:
             rows.append(
                 {"picture": picture, "input": network, "format": str(pixel_format), "moved_bytes": moved}
                 | {"median_ms": ours[0], "p99_ms": ours[1], "opencv_ms": theirs[0], "copy_ms": copy[0]}
+                | {"bytes_median_ms": in_bytes[0], "bytes_p99_ms": in_bytes[1]}
             )
     if named.json:
         named.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")

@@ -39,8 +39,8 @@ def compile_all() -> None:
     for pixel_format in ("nv12", "yuv420p10le"):
         Hider(Styles("blur", "mosaic")).reserve(64, 64, pixel_format)
     Tracker().step(BoxTable(), 0.0, size=(64, 64))
-    picture = np.zeros((64, 64), np.float32)
-    for view in (picture, picture[:, :32]):  # without and with padding beside the picture
+    picture, of_bytes = np.zeros((64, 64), np.float32), np.zeros((64, 64, 3), np.uint8)
+    for view in (picture, picture[:, :32], of_bytes[..., 1]):  # without and with padding beside the picture
         moved = CameraMotion()
         for _ in range(2):
             moved.shift(view)

@@ -147,10 +147,14 @@ def miss_words(mode: Mapping[str, Any], deadline_ms: float) -> str:
     control = mode["control"]
     if control is None:
         return words + "; no control loop ran: it would have taken a core from the engine"
-    return (
-        f"{words}, {control['misses_while_on_time']} of them while the control loop ({control['work_ms']:.1f} ms of "
+    words += (
+        f", {control['misses_while_on_time']} of them while the control loop ({control['work_ms']:.1f} ms of "
         f"work in the same schedule) was on time; it was late {control['late']} times"
     )
+    p50, p99 = (control["durations_ms"][name] for name in ("p50", "p99"))
+    if p50 is None or p99 is None:
+        return words
+    return f"{words}, its p50 {p50:.1f} and p99 {p99:.1f} ms ({p99 / p50:.2f} times)"
 
 
 def hidden_words(run: Mapping[str, Any]) -> str:

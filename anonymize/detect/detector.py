@@ -20,7 +20,7 @@ from anonymize.detect.input_size import NetworkSize, network_size
 from anonymize.detect.looks import MoreLooks
 from anonymize.detect.manifest import Model
 from anonymize.detect.preprocess import Preprocessor
-from anonymize.detect.session import BoundNetwork, NetworkSession
+from anonymize.detect.session import BoundNetwork, InputTensor, NetworkSession
 from anonymize.errors import LateError, UsageError
 from anonymize.frames import CapturedFrame, Label
 
@@ -59,7 +59,7 @@ class Detector:
         The classes that are looked for and that the network knows.
     thresholds : mapping of Label to probability
         In force.
-    channel : (H, W) float32
+    channel : (H, W) float32 or uint8
         The green channel of the last picture as the network saw it, upright, without padding.
     px_per_network_px : (float, float)
         Of the last picture, across and down: they differ by the rounding to whole px.
@@ -90,6 +90,10 @@ class Detector:
         self._model, self._threads = model, threads
         self._fallbacks: tuple[str, ...] = ()
         self._session = NetworkSession(model, threads=threads, provider=provider, fallback=provider_fallback)
+        if settings.thorough and self._session.takes_bytes:
+            raise UsageError(
+                f"model {entry.name!r} reads bytes, and several looks floats; wanted another network"
+            )
         self._adapter = make_adapter(entry, self._session.output_names)
         self._kinds: OrderedDict[tuple[object, ...], tuple[InputGeometry, Preprocessor, BoundNetwork]] = (
             OrderedDict()
@@ -102,7 +106,7 @@ class Detector:
         self._strong_from = np.full(len(CLASS_IDS), np.inf, np.float32)
         for label, threshold in self.thresholds.items():
             self._strong_from[CLASS_IDS[label]] = threshold
-        self.channel: npt.NDArray[np.float32] = np.zeros((0, 0), np.float32)
+        self.channel: InputTensor = np.zeros((0, 0), np.float32)
         self.px_per_network_px = (1.0, 1.0)
 
     @property
@@ -130,7 +134,10 @@ class Detector:
         session = NetworkSession(twin, threads=self._threads)
         size = geometry.size
         exact = session.bind(size.height, size.width, self._adapter.output_shapes(size.height, size.width))
-        exact.input[...] = network.input
+        exact.channels[...] = network.channels
+        if self._session.takes_bytes:
+            for channel, mean, std in zip(exact.channels, self._entry.mean, self._entry.std, strict=True):
+                channel[...] = (channel - mean) / std
         exact.run()
         difference = max(
             _largest_score_difference(network.outputs[name], exact.outputs[name], len(self._entry.labels))
@@ -238,7 +245,7 @@ class Detector:
 
     def _decode(self, geometry: InputGeometry, network: BoundNetwork) -> BoxTable:
         size = geometry.size
-        self.channel = network.input[0, 1, : size.picture_height, : size.picture_width]
+        self.channel = network.channels[1, : size.picture_height, : size.picture_width]
         self.px_per_network_px = (1.0 / size.scale_x, 1.0 / size.scale_y)
         found = self._found
         if self._settings.thorough:
@@ -272,7 +279,7 @@ class Detector:
             geometry = InputGeometry(frame.width, frame.height, frame.rotation_deg, frame.mirrored, size)
             shapes = self._adapter.output_shapes(size.height, size.width)
             network = self._session.bind(size.height, size.width, shapes)
-            preprocessor = Preprocessor(frame, geometry, self._entry, network.input)
+            preprocessor = Preprocessor(frame, geometry, self._entry, network.channels)
             kind = self._kinds[key] = (geometry, preprocessor, network)
             if len(self._kinds) > MAX_KINDS:
                 self._kinds.popitem(last=False)

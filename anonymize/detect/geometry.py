@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ class InputGeometry:
     mirrored: bool
     size: NetworkSize
 
-    def stored_view(self, tensor: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def stored_view(self, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The part of a (C, H, W) tensor that holds the picture, seen in the stored orientation (no copy)."""
         picture = tensor[:, : self.size.picture_height, : self.size.picture_width]
         turned = np.rot90(picture, self.rotation_deg // 90, axes=(1, 2))

@@ -58,7 +58,7 @@ class MoreLooks:
             shapes = adapter.output_shapes(padded_height, padded_width)
             network = session.bind(padded_height, padded_width, shapes)
             for channel in range(3):
-                network.input[0, channel] = (entry.pad[channel] - entry.mean[channel]) / entry.std[channel]
+                network.channels[channel] = (entry.pad[channel] - entry.mean[channel]) / entry.std[channel]
             self._networks.append((look, network, (height, width)))
         self._candidates = Candidates(MOST_KEPT)
         self._table = BoxTable.for_as_many_as(MOST_KEPT)
@@ -88,10 +88,10 @@ class MoreLooks:
             As `Detector.detect`.
         """
         height, width = self._first
-        picture = first.input[0, :, :height, :width]
+        picture = first.channels[:, :height, :width]
         found: list[Found] = [self._boxes(first, floors, px_per_network_px)]
         for look, network, size in self._networks:
-            view = network.input[0, :, : size[0], : size[1]]
+            view = network.channels[:, : size[0], : size[1]]
             resized(picture, view[:, :, ::-1] if look.mirrored else view)
             network.run()
             ratio = width / size[1] * px_per_network_px[0], height / size[0] * px_per_network_px[1]

@@ -22,9 +22,9 @@ DEFAULT_MODEL: Final = "drive"
 INT8_MODEL: Final = "drive-int8"
 ARCHIVE_MODEL: Final = "archive"
 PINNED_SHA256: Final[Mapping[str, str]] = {
-    "drive": "e2010dbcd734d0a3b8a8f446ad227eb6db37df442c6219bb2a9c3b0a830b2867",
-    "drive-int8": "60d544a93b25641b2095704edd7f5469ac0231b3676812002167538a8a3c64ad",
-    "archive": "ac6f59914f9492c03e6b052763f85f746d0965f81372d49519dae4e7e3c281b5",
+    "drive": "6c2ff01e5026e3b77d70d1fc849bfac4aa61eab725c83f5447e1badbfd785d6f",
+    "drive-int8": "6817bbe015fa13590e932fc91d984eb426c5888e855546aa88faa16db78d1929",
+    "archive": "83bde0d38964a6502dcaee32c199855570547c755ed1bcaa6bcfd5c7081a2acc",
 }
 MAX_MODEL_BYTES: Final = 512 * 2**20
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 
 from anonymize.detect.color import rgb_from_yuv
 from anonymize.detect.geometry import InputGeometry
 from anonymize.detect.manifest import ModelEntry
+from anonymize.detect.session import InputTensor
 from anonymize.frames import CapturedFrame, PixelFormat, Plane
+
+Triple = tuple[float, float, float]
+ROUNDED: Final[Triple] = (-0.5, -0.5, -0.5)  # a mean for bytes: what follows the point is cut off
 
 
 class Preprocessor:
@@ -18,8 +24,8 @@ class Preprocessor:
     ----------
     frame : CapturedFrame
         Of the kind; its pixels are not read.
-    tensor : (1, 3, H, W) float32
-        The network's input; its padding is filled here, once.
+    channels : (3, H, W) float32 or uint8, any strides
+        The network's input; its padding is filled here, once. Bytes are the picture as it is, without normalisation.
     """
 
     def __init__(
@@ -27,16 +33,18 @@ class Preprocessor:
         frame: CapturedFrame,
         geometry: InputGeometry,
         entry: ModelEntry,
-        tensor: npt.NDArray[np.float32],
+        channels: InputTensor,
     ) -> None:
         from anonymize_kernels import preprocess
 
-        preprocess.compile_all(_family(frame.pixel_format) + ("10" if frame.layout.bits == 10 else ""))
-        self._table = _conversion(frame, entry)
+        family = _family(frame.pixel_format) + ("10" if frame.layout.bits == 10 else "")
+        preprocess.compile_all(family, dtypes=(channels.dtype.name,))
+        mean, std = (entry.mean, entry.std) if channels.dtype == np.float32 else (ROUNDED, (1.0, 1.0, 1.0))
+        self._table = _conversion(frame, entry.channel_order, mean, std)
         self._sums = np.zeros(preprocess.sums_length(frame.width), np.int32)
         for channel in range(3):
-            tensor[0, channel] = (entry.pad[channel] - entry.mean[channel]) / entry.std[channel]
-        self._out = geometry.stored_view(tensor[0])
+            channels[channel] = (entry.pad[channel] - mean[channel]) / std[channel]
+        self._out = geometry.stored_view(channels)
         self._lines = np.zeros((preprocess.LINES, self._out.shape[2]), np.float32)
 
     def fill(self, frame: CapturedFrame) -> None:
@@ -72,7 +80,9 @@ def _as_lines(plane: Plane) -> Plane:
     return plane if plane.ndim == 2 else plane.reshape(plane.shape[0], -1)
 
 
-def _conversion(frame: CapturedFrame, entry: ModelEntry) -> npt.NDArray[np.float32]:
+def _conversion(
+    frame: CapturedFrame, channel_order: str, mean: Triple, std: Triple
+) -> npt.NDArray[np.float32]:
     """The kernel's table: from the frame's channels to the network's, (3, 6)."""
     from anonymize_kernels import preprocess
 
@@ -85,7 +95,7 @@ def _conversion(frame: CapturedFrame, entry: ModelEntry) -> npt.NDArray[np.float
         matrix = np.eye(3)[::-1]
     else:
         matrix, offset = rgb_from_yuv(frame.color_matrix, frame.color_range)
-    if entry.channel_order == "bgr":
+    if channel_order == "bgr":
         matrix, offset = matrix[::-1], offset[::-1]
-    table: npt.NDArray[np.float32] = preprocess.conversion_table(matrix, offset, entry.mean, entry.std)
+    table: npt.NDArray[np.float32] = preprocess.conversion_table(matrix, offset, mean, std)
     return table

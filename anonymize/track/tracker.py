@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +34,8 @@ class CameraMotion:
         """The next picture has nothing before it."""
         self._seen = False
 
-    def shift(self, picture: npt.NDArray[np.float32]) -> tuple[float, float]:
-        """Shift (x, y) in px of `picture` (H, W) float32 since the last call; (0, 0) at first."""
+    def shift(self, picture: npt.NDArray[Any]) -> tuple[float, float]:
+        """Shift (x, y) in px of `picture` (H, W) float32 or uint8 since the last call; (0, 0) at first."""
         from anonymize_kernels import motion
 
         height, width = picture.shape
@@ -48,7 +48,8 @@ class CameraMotion:
             self._seen = False
         self._profiles.reverse()
         (columns, rows), (columns_before, rows_before) = self._profiles
-        motion.project(picture, columns, rows)
+        project = motion.project_bytes if picture.dtype == np.uint8 else motion.project
+        project(picture, columns, rows)
         if not self._seen:
             self._seen = True
             return 0.0, 0.0

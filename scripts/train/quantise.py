@@ -1,9 +1,9 @@
 """``python scripts/train/quantise.py``: the exported network in int8, beside the float one in one table.
 
-Static QDQ, weights per channel and symmetric, activations uint8; the first convolution and the outputs (1 x 1
-convolutions of the heads) stay in float. Calibrated on training pictures as they are, dark and rainy (`weather.py`), at
-full and at half size. Kept only where it is faster and loses at most half a point of coverage recall at native size,
-where the aims are measured; the table has half size too, and says so either way.
+Static QDQ, weights per channel and symmetric, activations uint8; it reads the picture as bytes (`bytes_in.py`), and
+the outputs (1 x 1 convolutions of the heads) stay in float. Calibrated on training pictures as they are, dark and rainy
+(`weather.py`), at full and at half size. Kept only where it is faster and loses at most half a point of coverage recall
+at native size, where the aims are measured; the table has half size too, and says so either way.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ import measure
 import numpy as np
 import onnx
 import settings
+from bytes_in import Patches, take_bytes
 from card import manifest_entry
-from detect import network_input, open_session
+from detect import feed, network_input, open_session
 from equalise import equalise
 from export import replace_entry
-from layout import keep_channels_last
+from layout import drop_unread, keep_channels_last
 from network import CLASSES, LEVELS
 from numpy.typing import NDArray
 from onnxruntime import quantization
@@ -34,16 +35,17 @@ from pictures import Pack
 from weather import spoil, tint
 
 CALIBRATION = 320  # pictures
-EQUALISING = 64
+EQUALISING = 64  # of them: for the channels' ranges, and the patches of the first convolution
 SIZES = ((384, 640), (544, 960))
 NAME = "drive-int8"
 FIRST = "network.stem.0.0"  # its weights, shared by both sizes
 MOST_LOST = 0.005  # of coverage recall
 CARD = """# drive-int8
 
-`drive` in int8 (static QDQ; first convolution and heads in float), by `scripts/train/quantise.py`; do not edit.
-Data, contract, licence and limits are those of [drive](drive.md). At start its answers are compared with the float
-network's on this processor; where they differ, that one is used. Measured on data/test with the thresholds of `drive`:
+`drive` in int8 (static QDQ; heads in float), by `scripts/train/quantise.py`; do not edit. Input `pixels` uint8
+(1, H, W, 3), the picture as it is, RGB. Data, outputs, licence and limits are those of [drive](drive.md). At start its
+answers are compared with the float network's on this processor; where they differ, that one is used. Measured on
+data/test with the thresholds of `drive`:
 
 """
 
@@ -92,12 +94,15 @@ def quantise(model: Path, target: Path, pack: Pack, *, reduce_range: bool) -> No
     )
     prepared.unlink()
     written = onnx.load(target)
+    patches = Patches.of(iter(Calibration(pack, EQUALISING).get_next, None))
+    take_bytes(written, f"{FIRST}.weight", patches)
+    drop_unread(written.graph)
     keep_channels_last(written)
     onnx.save(written, target)
 
 
 def stays_in_float(node: onnx.NodeProto) -> bool:
-    """Tell whether a node is a head, the first convolution of one of the two sizes, or makes the smaller one."""
+    """Tell whether a node is a head, or what `take_bytes` rewrites: the first convolutions and the smaller picture."""
     first, small = f"{FIRST}.weight" in node.input, node.op_type == "Resize" and "images" in node.input
     return first or small or node.op_type == "Pad" or bool(set(LEVELS) & set(node.output))
 
@@ -105,12 +110,13 @@ def stays_in_float(node: onnx.NodeProto) -> bool:
 def times_ms(models: list[Path], height: int, width: int, runs: int = 60) -> list[tuple[float, float]]:
     """Return median and fastest time of each network with one thread, all in turn, ms."""
     sessions = [open_session(model) for model in models]
-    images = np.random.default_rng(7).random((1, 3, height, width), np.float32)
+    pixels = np.random.default_rng(7).integers(0, 256, (height, width, 3), np.uint8)
+    fed = [feed(session, pixels, 1.0) for session in sessions]
     times: list[list[float]] = [[] for _ in models]
     for _ in range(runs):
-        for session, taken in zip(sessions, times, strict=True):
+        for session, given, taken in zip(sessions, fed, times, strict=True):
             begun_s = time.perf_counter()
-            session.run(None, {"images": images})
+            session.run(None, given)
             taken.append(1e3 * (time.perf_counter() - begun_s))
     return [(float(np.median(taken)), min(taken)) for taken in times]
 
@@ -126,7 +132,13 @@ def measured(model: Path, data: Path, thresholds: tuple[float, float]) -> dict[s
 def install(target: Path, folder: Path, facts: dict[str, Any], lines: list[str]) -> None:
     """Put the int8 network, its manifest entry and its card beside the float one."""
     content = target.read_bytes()
-    facts = {**facts, "name": NAME, "float_twin": "drive", "sha256": hashlib.sha256(content).hexdigest()}
+    facts = {
+        **facts,
+        "name": NAME,
+        "float_twin": "drive",
+        "layout": "nhwc",
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
     manifest = folder / "manifest.toml"
     text = replace_entry(manifest.read_text(), NAME, manifest_entry(facts))
     tomllib.loads(text)

@@ -201,7 +201,7 @@ def test_a_source_that_changes_while_it_is_read_is_noticed(tools, tmp_path, monk
 def test_what_a_second_look_finds_sets_the_file_aside(tools, objects, tmp_path, monkeypatch):
     """The first pass is made to have found nothing: every group is copied, and what they show is noticed."""
     # how sure it is of these objects depends on the weights
-    monkeypatch.setitem(SecondLook.__init__.__kwdefaults__, "margin", 0.1)
+    monkeypatch.setitem(SecondLook.__init__.__kwdefaults__, "margin", 0.0)
     film = make_film(tmp_path / "street.mp4", GROUP, 0)
     look(film, tmp_path / "spool", tools)
     with SpoolReader(tmp_path / "spool") as reader, new_spool(tmp_path / "blind", reader.header) as out:

@@ -25,7 +25,12 @@ from tests.bench.reports import mode, noisy_ms, report
 def whole() -> dict:
     rng = np.random.default_rng(1)
     paced = mode(noisy_ms(rng, 2000, 18.0), never=12)
-    paced["control"] = {"work_ms": 14.0, "late": 3, "misses_while_on_time": 2, "durations_ms": {}}
+    paced["control"] = {
+        "work_ms": 14.0,
+        "late": 3,
+        "misses_while_on_time": 2,
+        "durations_ms": {"p50": 14.5, "p99": 18.9},
+    }
     paced["misses"] = 14
     made = report({"flat": mode(noisy_ms(rng, 300, 16.0), whole="service"), "paced": paced})
     made["runs"][0]["last_fault"] = "DetectorError: <b>"
@@ -36,6 +41,7 @@ def whole() -> dict:
 def test_the_table_says_what_was_lost_and_whose_fault_it_was(whole):
     text = as_text(whole)
     assert "14 of 2000 frames missed 33.3 ms, 2 of them while the control loop" in text
+    assert "it was late 3 times, its p50 14.5 and p99 18.9 ms (1.30 times)" in text
     assert "LOST         paced: dropped: 12 as queue_full" in text
     assert "warning: the governor is powersave" in text
     assert "drawn were 4 faces, 4 plates" in text

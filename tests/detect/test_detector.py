@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import itertools
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -56,9 +58,9 @@ def found_of(detector: Detector, frame: CapturedFrame) -> list[tuple[int, list[f
     return [(int(table.class_ids[row]), table.boxes[row].tolist(), float(table.scores[row])) for row in rows]
 
 
-@pytest.fixture(scope="module")
-def packaged() -> Detector:
-    return Detector(load_packaged(), settings(min_long_side_px=1920))
+@pytest.fixture(scope="module", params=["drive", "drive-int8"])  # floats and bytes
+def packaged(request) -> Detector:
+    return Detector(load_packaged(request.param), settings(min_long_side_px=1920))
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +181,22 @@ def test_from_the_quarter_only_what_is_large_counts():
     assert Detector(coarse_network(-20.0), settings(), threads=1).detect(frame).count == 0
 
 
+def test_bytes_are_what_the_network_is_given(street):
+    """The picture as it is, RGB, and the manifest's grey beside it; several looks need floats."""
+    model = load_packaged("drive-int8")
+    detector = Detector(model, settings())
+    picture = np.repeat(np.repeat(street[:100, :150], 2, axis=0), 2, axis=1)
+    detector.detect(frame_of(picture))
+    ((_, _, network),) = detector._kinds.values()
+    assert network.input.shape == (1, 224, 320, 3) and network.input.dtype == np.uint8
+    np.testing.assert_array_equal(network.input[0, :200, :300], picture)
+    assert (network.input[0, 200:] == 114).all() and (network.input[0, :, 300:] == 114).all()
+    np.testing.assert_array_equal(detector.channel, picture[..., 1])
+    without_twin = replace(model, twin=None)
+    with pytest.raises(UsageError, match="reads bytes"):
+        Detector(without_twin, settings(thorough=True))
+
+
 def test_candidates_reach_their_capacity_and_not_one_more():
     level = np.full((6, 64, 64), -9.0, np.float32)
     level[:2] = 9.0  # 8,192 boxes
@@ -235,10 +253,10 @@ def test_cautious_takes_the_second_thresholds():
 
 
 def test_an_input_begins_at_a_large_page_and_is_as_large_as_asked() -> None:
-    for height, width in ((32, 32), (384, 640), (544, 960)):
-        made = make_input(height, width)
-        assert made.shape == (1, 3, height, width)
-        assert made.dtype == np.float32
+    for (height, width), of_bytes in itertools.product(((32, 32), (384, 640), (544, 960)), (False, True)):
+        made = make_input(height, width, of_bytes=of_bytes)
+        assert made.shape == ((1, height, width, 3) if of_bytes else (1, 3, height, width))
+        assert made.dtype == (np.uint8 if of_bytes else np.float32)
         assert made.flags.c_contiguous
         assert not made.any()
         assert made.ctypes.data % LARGE_PAGE_BYTES == 0

@@ -52,10 +52,11 @@ def other(monkeypatch):
     return offer
 
 
+@pytest.mark.parametrize("name", ["drive", "drive-int8"])
 @pytest.mark.parametrize("error", [0.0, 0.09])
-def test_a_provider_that_agrees_with_the_cpu_is_used(other, error):
+def test_a_provider_that_agrees_with_the_cpu_is_used(other, error, name):
     other(error)
-    session = NetworkSession(load_packaged(), provider="xnnpack")
+    session = NetworkSession(load_packaged(name), provider="xnnpack")
     session.bind(64, 96, SHAPES)
     assert session.provider == "XnnpackExecutionProvider" and session.fault == ""
 

@@ -23,6 +23,17 @@ def test_sums_equal_the_twins(height, width, seed, padded):
         np.testing.assert_allclose(came, expected, rtol=1e-5)
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.integers(3, 40), st.integers(3, 40), st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 3]))
+def test_sums_of_bytes_are_exact(height, width, seed, channels):
+    """One channel of a picture whose channels lie side by side, and what lies beside it counts nowhere."""
+    room = np.random.default_rng(seed).integers(0, 256, (height, width + 1, channels), np.uint8)
+    picture = room[:, :width, channels // 2]
+    ours = np.full(width, np.nan, np.float32), np.full(height, np.nan, np.float32)
+    motion.project_bytes(picture, *ours)
+    assert (ours[0] == picture.sum(axis=0)).all() and (ours[1] == picture.sum(axis=1)).all()
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.integers(8, 60), st.integers(1, 7), st.integers(0, 2**32 - 1))
 def test_shifts_equal_the_twins(length, max_shift, seed):

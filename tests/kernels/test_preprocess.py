@@ -166,6 +166,30 @@ def test_every_orientation_fills_the_upright_input(rotation_deg, mirrored):
     assert (tensor[:, shape[0] :] == -1).all() and (tensor[:, :, shape[1] :] == -1).all()
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("rotation_deg", [0, 90, 180, 270])
+@pytest.mark.parametrize("planar", [False, True])
+def test_an_input_of_bytes_is_the_rounded_one(planar, rotation_deg, mirrored):
+    """Three interleaved channels, as a network reads them, or three planes; YUV that has to be clipped both ways."""
+    width, height = 150, 90
+    random = np.random.default_rng(8)
+    luma = random.integers(0, 256, (height, width), np.uint8)
+    chroma = random.integers(0, 256, (height // 2, width // 2, 2), np.uint8)
+    matrix, offset = rgb_from_yuv(ColorMatrix.BT709, ColorRange.LIMITED)
+    turned = (height, width) if rotation_deg % 180 else (width, height)
+    geometry = InputGeometry(width, height, rotation_deg, mirrored, network_size(*turned, min_long_side=1))
+    side = geometry.size.height, geometry.size.width
+    exact = np.full((3, *side), 7.0, np.float32)
+    of_bytes = np.full((3, *side) if planar else (*side, 3), 7, np.uint8)
+    channels = of_bytes if planar else of_bytes.transpose(2, 0, 1)
+    for tensor, mean in ((exact, np.zeros(3)), (channels, np.full(3, -0.5))):
+        out = geometry.stored_view(tensor)
+        table = preprocess.conversion_table(matrix, offset, mean, np.ones(3))
+        preprocess.nv12_to_input(luma, lines_of(chroma), out, table, *scratch(width, out.shape[2]))
+    assert exact.min() == 0 and exact.max() == 255
+    assert np.abs(exact - channels).max() <= 0.5 + LEVEL_TOLERANCE
+
+
 @pytest.mark.parametrize("shape", [(36, 64), (54, 96), (108, 192), (50, 90), (41, 77)])
 def test_opencv_agrees_on_area(shape):
     """cv2.INTER_AREA rounds to whole levels: half a level, and its weights are float32."""
@@ -231,6 +255,6 @@ def test_one_compilation_serves_every_layout():
         for turn in range(4):
             out = np.rot90(np.zeros((3, 6, 6), np.float32), turn, axes=(1, 2))
             preprocess.packed_to_input(lines_of(wrap(plane, kind)), out, table, *scratch(18, 6))
-    assert len(preprocess.packed_to_input.signatures) == 1
+    assert len(preprocess.packed_to_input.signatures) == len(preprocess.INPUT_DTYPES)
     with pytest.raises(TypeError):
         preprocess.packed_to_input(plane.reshape(12, -1).astype(np.float32), out, table, *scratch(18, 6))
