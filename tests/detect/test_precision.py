@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -49,6 +50,18 @@ def test_the_packaged_int8_network_is_given_the_same_picture_as_its_twin():
         detector.compare_with_float(canary)
     (said,) = detector.fallbacks
     assert float(said.split()[4]) < 0.5, said
+
+
+@pytest.mark.skipif(
+    "vnni" not in Path("/proc/cpuinfo").read_text(), reason="this processor may compute int8 wrongly"
+)
+@pytest.mark.parametrize(
+    "size", [(640, 360), (1280, 720), (720, 1280), (1920, 1080), (1024, 768), (512, 512), (3840, 2160)]
+)
+def test_a_processor_that_computes_int8_right_keeps_it_at_every_size(size):
+    engine = Engine(load_packaged("drive-int8"), guard_process=False)
+    engine.warm_up(width=size[0], height=size[1], pixel_format="nv12")
+    assert engine.fallbacks == ()
 
 
 def test_differences_are_of_confidences_and_nan_is_never_agreement():
