@@ -24,14 +24,15 @@ from anonymize.deadline import Budget
 from anonymize.drawing import draw_street
 
 PERIOD_S = 0.06
-picture, _ = draw_street(640, 360)
+picture, objects = draw_street(640, 360)
 
 def frame(number):
     return CapturedFrame((picture.copy(),), "rgb24", pts=number, time_base=Fraction(3, 50))
 
 (reference,) = Engine().process(frame(0))
-plates = [tuple(int(v) for v in box.xyxy) for box in reference.boxes if box.label is Label.PLATE]
-changed = (reference.planes[0] != picture).any(axis=2)  # a flat body has the colour of its own veil
+# what was drawn and not what was found: the flat body round a plate may have the colour of its own veil
+plates = [tuple(int(v) for v in one.xyxy) for one in objects if one.label is Label.PLATE]
+changed = (reference.planes[0] != picture).any(axis=2)
 plates = [(x1, y1, x2, y2) for x1, y1, x2, y2 in plates if changed[y1:y2, x1:x2].mean() > 0.5]
 
 def shows(pixels, x1, y1, x2, y2):
