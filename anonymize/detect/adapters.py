@@ -19,9 +19,8 @@ Tensor = npt.NDArray[np.float32]
 STRIDES_PX: Final = (8, 16, 32)
 COARSE: Final = 4  # anonymize-v2 also looks at the picture at a quarter of its size
 COARSE_MULTIPLE_PX: Final = 32  # to which that quarter is padded
-LEAST_COARSE_PX: Final = (
-    96  # shorter side, network px, that counts from there: the rest the full size sees better
-)
+# shorter side, network px, from which a box of the quarter counts: the rest the full size sees better
+LEAST_COARSE_PX: Final = 96
 
 
 class Adapter(Protocol):

@@ -207,7 +207,7 @@ class NetworkSession:
             They differ by more than the tolerance, and falling back is not allowed.
         """
         picture: InputTensor = providers.test_picture(height, width)
-        if takes_bytes(self._session):
+        if self.takes_bytes:
             picture = np.rint(255 * picture.transpose(0, 2, 3, 1)).astype(np.uint8)
         feed = {self._session.get_inputs()[0].name: picture}
         wanted = self._open(providers.CPU, {}).run(None, feed)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from layout import CHANNELS_FIRST, CHANNELS_LAST, STEPS
 from network import COARSE, PAD_GREY, SIZE_MULTIPLE_PX
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -21,8 +22,6 @@ NAME = "pixels"
 CHANNELS = 3
 SIDE_BY_SIDE = 4  # px that are read as one; they give two of half the size
 QUARTERS = 8  # px of the quarter that one step gives: 4 take 0.38 ms at 960 x 544, 8 take 0.23
-CHANNELS_LAST, CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
-STEPS = 127  # of a weight in int8
 PATCH_STRIDE = 7  # px between patches that are looked at
 
 

@@ -29,7 +29,7 @@ def keep_channels_last(model: onnx.ModelProto) -> None:
     doublings = [node for node in graph.node if node.op_type == "Resize" and node.input[0] in makers]
     for number, node in enumerate(doublings):
         _repeat(graph, f"twice{number}", makers[node.input[0]], node, readers[node.output[0]][0])
-    drop_unread(graph)
+    _drop_unread(graph)
     onnx.checker.check_model(model)
 
 
@@ -91,7 +91,7 @@ def _repeat(
     graph.node.remove(after)
 
 
-def drop_unread(graph: onnx.GraphProto) -> None:
+def _drop_unread(graph: onnx.GraphProto) -> None:
     """Remove what the rewrites left without a reader."""
     while True:
         read = {name for node in graph.node for name in node.input} | {out.name for out in graph.output}

@@ -26,7 +26,7 @@ from card import manifest_entry
 from detect import feed, network_input, open_session
 from equalise import equalise
 from export import replace_entry
-from layout import drop_unread, keep_channels_last
+from layout import keep_channels_last
 from network import CLASSES, LEVELS
 from numpy.typing import NDArray
 from onnxruntime import quantization
@@ -74,7 +74,8 @@ class Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
 def quantise(model: Path, target: Path, pack: Pack, *, reduce_range: bool) -> None:
     """Write the int8 twin of a float network."""
     prepared, equal = target.with_suffix(".prepared.onnx"), target.with_suffix(".equal.onnx")
-    equalise(model, equal, iter(Calibration(pack, EQUALISING).get_next, None))
+    some = list(iter(Calibration(pack, EQUALISING).get_next, None))
+    equalise(model, equal, some)
     quant_pre_process(str(equal), str(prepared), skip_symbolic_shape=True)
     equal.unlink()
     nodes = onnx.load(prepared).graph.node
@@ -94,9 +95,7 @@ def quantise(model: Path, target: Path, pack: Pack, *, reduce_range: bool) -> No
     )
     prepared.unlink()
     written = onnx.load(target)
-    patches = Patches.of(iter(Calibration(pack, EQUALISING).get_next, None))
-    take_bytes(written, f"{FIRST}.weight", patches)
-    drop_unread(written.graph)
+    take_bytes(written, f"{FIRST}.weight", Patches.of(some))
     keep_channels_last(written)
     onnx.save(written, target)
 
