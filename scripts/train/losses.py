@@ -128,9 +128,14 @@ def ignored_cells(answers: Answers, targets: Targets) -> Tensor:
 
 
 def loss(
-    maps: tuple[Tensor, Tensor, Tensor], targets: Targets, *, box_weight: float, floor: float
+    maps: tuple[Tensor, Tensor, Tensor],
+    targets: Targets,
+    *,
+    taught: Tensor | None,
+    weights: dict[str, float],
+    floor: float,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Return the loss of a batch and its parts."""
+    """Return the loss of a batch and its parts; ``taught`` are a teacher's class logits (N, A, 2)."""
     answers = flatten(maps)
     asked, left_out = split(targets)
     row, flat, quality = assign(answers, asked, floor)
@@ -148,7 +153,27 @@ def loss(
     box_loss = ((1 - generalised) * quality).sum() / total_quality
     parts = {"class": float(class_loss.detach()), "box": float(box_loss.detach())}
     parts["iou"] = float((iou.detach() * quality).sum() / total_quality)
-    return class_loss + box_weight * box_loss, parts
+    total = class_loss + weights["box_weight"] * box_loss
+    if taught is not None:
+        from_teacher = teacher_loss(answers, taught, targets) / total_quality
+        parts["teacher"] = float(from_teacher.detach())
+        total = total + weights["teacher_weight"] * from_teacher
+    return total, parts
+
+
+def teacher_loss(answers: Answers, taught: Tensor, targets: Targets) -> Tensor:
+    """Return the sum of what the class logits (N, A, 2) differ from a teacher's (distillation, arXiv 1503.02531).
+
+    A cell counts by how much of an object one of the two sees in it. Where nothing is marked and nothing left out the
+    teacher may only call it emptier than it is called: its own false hits are not taught.
+    """
+    said = answers.logits.sigmoid()
+    wanted = taught.sigmoid()
+    asked, left_out = split(targets)
+    known_empty = ~(ignored_cells(answers, asked) | ignored_cells(answers, left_out))
+    wanted = torch.where(known_empty, torch.minimum(wanted, said.detach()), wanted)
+    weight = torch.maximum(wanted, said.detach())
+    return functional.binary_cross_entropy_with_logits(answers.logits, wanted, weight, reduction="sum")
 
 
 def split(targets: Targets) -> tuple[Targets, Targets]:

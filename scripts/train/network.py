@@ -29,8 +29,7 @@ PRIOR_PROBABILITY = 0.01  # of a cell being an object at the start, as in Retina
 class Shape:
     """Channels and layer counts; channels are multiples of 16, onnxruntime's AVX-512 block."""
 
-    stem: tuple[int, int] = (16, 32)
-    layers_stride4: int = 0
+    stem: tuple[int, ...] = (16, 16, 32)  # one layer at stride 2, the others at stride 4
     channels: tuple[int, int, int] = (48, 64, 96)
     layers: tuple[int, int, int] = (2, 3, 3)
     head: tuple[int, int, int] = (48, 64, 64)
@@ -58,10 +57,13 @@ class Detector(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         fine, middle, coarse = shape.channels
-        units = [ConvUnit(3, shape.stem[0], stride=2), ConvUnit(shape.stem[0], shape.stem[1], stride=2)]
-        units += [ConvUnit(shape.stem[1], shape.stem[1]) for _ in range(shape.layers_stride4)]
+        before = (3, *shape.stem[:-1])
+        units = [
+            ConvUnit(i, o, stride=2 if k < 2 else 1)
+            for k, (i, o) in enumerate(zip(before, shape.stem, strict=True))
+        ]
         self.stem = nn.Sequential(*units)
-        self.stage8 = stage(shape.stem[1], fine, shape.layers[0])
+        self.stage8 = stage(shape.stem[-1], fine, shape.layers[0])
         self.stage16 = stage(fine, middle, shape.layers[1])
         self.stage32 = stage(middle, coarse, shape.layers[2])
         self.lateral32 = ConvUnit(coarse, middle, kernel=1)

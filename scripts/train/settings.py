@@ -40,8 +40,7 @@ def shape(config: dict[str, Any]) -> Shape:
     """Return the network's shape."""
     n = config["network"]
     return Shape(
-        (n["stem"][0], n["stem"][1]),
-        n["layers_stride4"],
+        tuple(n["stem"]),
         (n["channels"][0], n["channels"][1], n["channels"][2]),
         (n["layers"][0], n["layers"][1], n["layers"][2]),
         (n["head"][0], n["head"][1], n["head"][2]),

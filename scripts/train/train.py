@@ -18,39 +18,64 @@ import pictures
 import settings
 import torch
 from crops import Canvases, Row
-from losses import Targets, loss
+from losses import Targets, flatten, loss
 from network import Detector
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
-from warm_start import warm_start
+from warm_start import exported, warm_start
 
 NOT_FACES = Path(__file__).resolve().with_name("reviewed_not_faces.json")
 LONGEST_STEP_S = (
     20.0  # what a step takes more was a stopped process (SIGSTOP), and is not the schedule's time
 )
 Sample = tuple[Tensor, list[Row]]
+Batch = tuple[
+    Tensor, Targets, Tensor | None
+]  # pictures (N, H, W, 3) of bytes, objects, a teacher's class logits
 
 
-class CanvasStream(IterableDataset[Sample]):
-    """Canvases from number ``start`` on, without an end; loader worker k of n makes every n-th batch."""
+class CanvasStream(IterableDataset[Batch]):
+    """Batches from canvas number ``start`` on, without an end; loader worker k of n makes every n-th one."""
 
     def __init__(self, config: dict[str, Any], work: Path, start: int, batch: int) -> None:
         self.config, self.work, self.start, self.batch = config, work, start, batch
         self.fraction = torch.zeros(1).share_memory_()  # of the schedule, told to the workers
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[Batch]:
         cv2.setNumThreads(1)
+        torch.set_num_threads(1)
         worker = torch.utils.data.get_worker_info()
         index, count = (worker.id, worker.num_workers) if worker else (0, 1)
         canvases = Canvases(load_pack(self.work), self.config)
+        teacher = Teacher(self.config) if self.config["network"].get("learner_of") else None
         number = self.start + index * self.batch
         while True:
             if float(self.fraction) >= self.config["crops"]["late"]["from_fraction"]:
                 canvases.calm_down()
-            for k in range(self.batch):
-                pixels, rows = canvases.make(number + k)
-                yield torch.from_numpy(pixels), rows
+            made = (canvases.make(number + k) for k in range(self.batch))
+            images, targets = collate([(torch.from_numpy(pixels), rows) for pixels, rows in made])
+            yield images, targets, teacher(images) if teacher else None
             number += count * self.batch
+
+
+class Teacher:
+    """An installed network that is asked for its class logits beside the training, in the loader's process."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        name = config["network"]["learner_of"]
+        shape = settings.shape({"network": config["networks"][name]})
+        network = exported(shape, settings.REPOSITORY / f"models/anonymize_models/{name}.onnx")
+        self.network = network.to(torch.bfloat16, memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return the class logits (N, A, 2) of the pictures (N, H, W, 3), bytes."""
+        return flatten(self.network(as_input(images).to(torch.bfloat16))).logits
+
+
+def as_input(images: Tensor) -> Tensor:
+    """Return pictures (N, H, W, 3) of bytes as the network reads them."""
+    return images.permute(0, 3, 1, 2).float().div_(255.0)
 
 
 def load_pack(work: Path) -> pictures.Pack:
@@ -155,15 +180,17 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def train_step(state: State, images: Tensor, targets: Targets) -> dict[str, float]:
+def train_step(state: State, batch: Batch) -> dict[str, float]:
     """Take one step and return the parts of the loss."""
+    images, targets, taught = batch
     device = state.device
-    inputs = images.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255.0)
+    inputs = as_input(images.to(device, non_blocking=True))
     targets = Targets(*(v.to(device) for v in vars(targets).values()))
     with torch.autocast(device.type, torch.bfloat16):
         maps = state.forward(inputs)
     floor = 0.5 * max(0.0, 1 - state.fraction() / 0.08)
-    total, parts = loss(maps, targets, box_weight=state.options["box_weight"], floor=floor)
+    taught = None if taught is None else taught.to(device)
+    total, parts = loss(maps, targets, taught=taught, weights=state.options, floor=floor)
     state.optimiser.zero_grad(set_to_none=True)
     total.backward()
     norm = nn.utils.clip_grad_norm_(state.network.parameters(), 10.0)
@@ -178,8 +205,7 @@ def start_from(state: State, model: Path, config: dict[str, Any], work: Path) ->
     """Begin with an exported network's weights."""
     canvases = Canvases(load_pack(work), config)
     made = np.stack([canvases.make(k)[0] for k in range(64)])
-    images = torch.from_numpy(made).permute(0, 3, 1, 2).float().div_(255.0)
-    warm_start(state.network.cpu(), model, images.split(16))
+    warm_start(state.network.cpu(), model, as_input(torch.from_numpy(made)).split(16))
     state.network.to(state.device)
     state.average.load_state_dict(state.network.state_dict())
 
@@ -200,11 +226,11 @@ def train(config: dict[str, Any], work: Path, run: str) -> None:
         start_from(state, model, config, work)
     workers = 1 if device.type == "cpu" else max(1, (os.cpu_count() or 2) - 1)
     stream = CanvasStream(config, work, state.step * options["batch"], options["batch"])
-    batches = DataLoader(stream, options["batch"], num_workers=workers, collate_fn=collate, prefetch_factor=4)
+    batches = DataLoader(stream, None, num_workers=workers, prefetch_factor=4)
     stop = StopRequest()
     before_s = saved_s = time.monotonic()
     sums: dict[str, float] = {}
-    for images, targets in batches:
+    for batch in batches:
         now_s = time.monotonic()
         state.used_s += min(now_s - before_s, LONGEST_STEP_S)
         before_s = now_s
@@ -216,7 +242,7 @@ def train(config: dict[str, Any], work: Path, run: str) -> None:
             break
         stream.fraction.fill_(state.fraction())
         rate = state.set_rate()
-        for name, value in train_step(state, images, targets).items():
+        for name, value in train_step(state, batch).items():
             sums[name] = sums.get(name, 0.0) + value / 50
         if state.step % 50 == 0:
             said = " ".join(f"{name} {value:.3f}" for name, value in sums.items())

@@ -1,4 +1,4 @@
-"""A run that begins with the weights of an exported network, of its own shape or of a smaller one.
+"""A run that begins with the weights of an exported network, of its own shape, a smaller one or a wider stem's.
 
 The export folded every batch normalisation into its convolution. Here each gets one again that does the same on
 the statistics of real canvases, so the network's answers are those of the file and the training can go on.
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import onnx
 import torch
-from network import ConvUnit, Detector
+from narrow import narrow_stem
+from network import ConvUnit, Detector, Shape, fold
 from onnx import numpy_helper
 from torch import Tensor, nn
 
@@ -25,10 +26,11 @@ def warm_start(network: Detector, model: Path, images: Iterable[Tensor]) -> None
     ValueError
         The file's network has layers or channels that this one has not.
     """
-    stored = {
-        t.name.removeprefix("network."): torch.from_numpy(numpy_helper.to_array(t).copy())
-        for t in onnx.load(model).graph.initializer
-    }
+    images = list(images)
+    stored = exported_weights(model)
+    widths = tuple(unit[0].out_channels for unit in network.stem)
+    if any(len(stored[f"stem.{k}.0.bias"]) > width for k, width in enumerate(widths)):
+        print("share of variance lost:", narrow_stem(stored, widths, torch.cat(images[:2])), flush=True)
     units = {name: module for name, module in network.named_modules() if isinstance(module, ConvUnit)}
     wanted = {f"{name}.0.weight" for name in units} | {f"{name}.0.bias" for name in units}
     wanted |= {f"outputs.{k}.{part}" for k in range(len(network.outputs)) for part in ("weight", "bias")}
@@ -53,6 +55,21 @@ def warm_start(network: Detector, model: Path, images: Iterable[Tensor]) -> None
                 network(batch)
         measured[name].settle()
     network.train()
+
+
+def exported_weights(model: Path) -> dict[str, Tensor]:
+    """Return the weights and biases of an exported network by their names in the folded one."""
+    return {
+        t.name.removeprefix("network."): torch.from_numpy(numpy_helper.to_array(t).copy())
+        for t in onnx.load(model).graph.initializer
+    }
+
+
+def exported(shape: Shape, model: Path) -> nn.Module:
+    """Return an exported network to be asked, without its batch normalisations."""
+    network = fold(Detector(shape))
+    network.load_state_dict(exported_weights(model))
+    return network.requires_grad_(False)
 
 
 def identity(channels: int) -> Tensor:
