@@ -8,7 +8,6 @@ of layout and `QuantizeLinear` took 2.5 (one thread of an EPYC with VNNI). The q
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,32 +16,12 @@ from layout import CHANNELS_FIRST, CHANNELS_LAST, STEPS
 from network import COARSE, PAD_GREY, SIZE_MULTIPLE_PX
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from rounding import whole_weights
 
 NAME = "pixels"
 CHANNELS = 3
 SIDE_BY_SIDE = 4  # px that are read as one; they give two of half the size
 QUARTERS = 8  # px of the quarter that one step gives: 4 take 0.38 ms at 960 x 544, 8 take 0.23
-PATCH_STRIDE = 7  # px between patches that are looked at
-
-
-@dataclass
-class Patches:
-    """What 3 x 3 px are like in real pictures: means (27,) and covariance (27, 27), in (C, H, W) order."""
-
-    mean: NDArray[np.float64]
-    covariance: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, inputs: Iterable[dict[str, NDArray[np.float32]]]) -> Patches:
-        """Measure them in network inputs (1, 3, H, W)."""
-        seen = []
-        for given in inputs:
-            (images,) = given.values()
-            windows = np.lib.stride_tricks.sliding_window_view(images[0], (3, 3), axis=(1, 2))
-            some = windows[:, ::PATCH_STRIDE, ::PATCH_STRIDE].transpose(1, 2, 0, 3, 4)
-            seen.append(some.reshape(-1, CHANNELS * 9))
-        together = np.concatenate(seen).astype(np.float64)
-        return cls(together.mean(axis=0), np.cov(together.T))
 
 
 @dataclass
@@ -54,28 +33,10 @@ class Numbers:
     bias: NDArray[np.float64]
 
 
-def rounded(weights: NDArray[np.float32], bias: NDArray[np.float32], patches: Patches) -> Numbers:
-    """Whole numbers for weights (O, 3, 3, 3) that change the answers on real patches least, one step at a time.
-
-    To the nearest would be right if patches were noise; they are smooth, so errors must cancel out over the window:
-    a filter's error is then 0.001 to 0.003 instead of 0.003 to 0.014. What is left of it on the mean goes to the bias.
-    """
-    exact = weights.reshape(len(weights), -1).astype(np.float64)
-    scale = np.abs(exact).max(axis=1) / STEPS
-    whole = np.rint(exact / scale[:, None])
-    lost = whole - exact / scale[:, None]
-    own = np.diag(patches.covariance)
-    for error, target in zip(lost, whole, strict=True):
-        while True:
-            slope = 2 * patches.covariance @ error
-            change = np.stack([own + slope, own - slope])  # of the squared error, one step up, one down
-            change[0, target >= STEPS] = change[1, target <= -STEPS] = np.inf
-            down, tap = np.unravel_index(int(change.argmin()), change.shape)
-            if change[down, tap] >= 0:
-                break
-            error[tap] += 1 - 2 * int(down)
-            target[tap] += 1 - 2 * int(down)
-    return Numbers(whole.reshape(weights.shape), scale, bias - scale * (lost @ patches.mean))
+def rounded(weights: NDArray[np.float32], bias: NDArray[np.float32], moments: NDArray[np.float64]) -> Numbers:
+    """The weights in whole numbers, by what the patches of real pictures are like."""
+    scale = np.abs(weights).max(axis=(1, 2, 3)).astype(np.float64) / STEPS
+    return Numbers(whole_weights(weights, scale, moments).astype(np.float64), scale, bias.astype(np.float64))
 
 
 class _Front:
@@ -152,8 +113,11 @@ class _Front:
         return self.node("Pad", [small, pads, grey], "small_padded")
 
 
-def take_bytes(model: onnx.ModelProto, first_weights: str, patches: Patches) -> None:
-    """Rewrite in place a quantised graph whose first convolution, by the name of its weights, is in float."""
+def take_bytes(model: onnx.ModelProto, first_weights: str, moments: NDArray[np.float64]) -> None:
+    """Rewrite in place a quantised graph whose first convolution, by the name of its weights, is in float.
+
+    ``moments`` (27, 27) are those of the patches that it sees (`rounding.py`).
+    """
     graph = model.graph
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     readers = {name: node for node in graph.node for name in node.input}
@@ -166,7 +130,7 @@ def take_bytes(model: onnx.ModelProto, first_weights: str, patches: Patches) -> 
         source, weights, bias = convolution.input
         scale, zero = quantise.input[1:]
         assert values[zero] == 0  # so that what is cut off below is what ReLU takes away
-        numbers = rounded(values[weights], values[bias], patches)
+        numbers = rounded(values[weights], values[bias], moments)
         picture = NAME if source == graph.input[0].name else front.quarter()
         replaced[quantise.output[0]] = front.first(picture, numbers, (scale, zero))
     for node in graph.node:

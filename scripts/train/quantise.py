@@ -21,7 +21,7 @@ import measure
 import numpy as np
 import onnx
 import settings
-from bytes_in import Patches, take_bytes
+from bytes_in import take_bytes
 from card import manifest_entry
 from detect import feed, network_input, open_session
 from equalise import equalise
@@ -32,10 +32,11 @@ from numpy.typing import NDArray
 from onnxruntime import quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from pictures import Pack
+from rounding import round_anew, second_moments
 from weather import spoil, tint
 
 CALIBRATION = 320  # pictures
-EQUALISING = 64  # of them: for the channels' ranges, and the patches of the first convolution
+SEEN = 64  # of them: for the channels' ranges, and what the convolutions' patches are like
 SIZES = ((384, 640), (544, 960))
 NAME = "drive-int8"
 FIRST = "network.stem.0.0"  # its weights, shared by both sizes
@@ -74,7 +75,7 @@ class Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
 def quantise(model: Path, target: Path, pack: Pack, *, reduce_range: bool) -> None:
     """Write the int8 twin of a float network."""
     prepared, equal = target.with_suffix(".prepared.onnx"), target.with_suffix(".equal.onnx")
-    some = list(iter(Calibration(pack, EQUALISING).get_next, None))
+    some = list(iter(Calibration(pack, SEEN).get_next, None))
     equalise(model, equal, some)
     quant_pre_process(str(equal), str(prepared), skip_symbolic_shape=True)
     equal.unlink()
@@ -93,9 +94,11 @@ def quantise(model: Path, target: Path, pack: Pack, *, reduce_range: bool) -> No
         nodes_to_exclude=in_float,
         extra_options={"WeightSymmetric": True, "ActivationSymmetric": False},
     )
-    prepared.unlink()
+    moments = second_moments(prepared, some)
     written = onnx.load(target)
-    take_bytes(written, f"{FIRST}.weight", Patches.of(some))
+    round_anew(written, prepared, moments)
+    prepared.unlink()
+    take_bytes(written, f"{FIRST}.weight", moments[f"{FIRST}.weight"])
     keep_channels_last(written)
     onnx.save(written, target)
 
