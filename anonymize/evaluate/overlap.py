@@ -58,6 +58,12 @@ def clipped(boxes: Boxes, to: Floats) -> Boxes:
     return np.asarray(inside[area(inside) > 0])
 
 
+def grown(boxes: Boxes, factor: float) -> Boxes:
+    """Each box `factor` times as wide and as high, round its centre."""
+    centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, factor * (boxes[:, 2:] - boxes[:, :2]) / 2
+    return np.concatenate([centre - half, centre + half], axis=1)
+
+
 def covered_share(boxes: Boxes, hidden: Boxes) -> Floats:
     """Share of each box that lies inside the union of the hidden areas, 0 to 1."""
     shares = [

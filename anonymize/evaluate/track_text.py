@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from anonymize.evaluate.charts import SHARES, Axis, Line, chart
 from anonymize.evaluate.text import Row, as_table, number_words, rate_words
+from anonymize.evaluate.track_modes import LABELS
 
 MEANING: Final = """\
 every frame: share of objects hidden in every frame in which they are in scope (in brackets the one-sided 95 % lower
@@ -25,6 +26,9 @@ def tracks_text(report: Mapping[str, Any]) -> str:
     parts += [as_table(_rows(models)), MEANING]
     for model in models:
         notes = [f"{model['name']}  sha256 {model['sha256'][:16]}"]
+        least = model["hidden_share_of_rest"][LABELS]
+        if least is not None:
+            notes += [f"  of the rest, growing the labelled boxes alone would hide {100 * least:.2f} %"]
         notes += [] if model["h264"] else ["  without H.264: PyAV is not installed"]
         notes += [f"  {model['dropped_frames']} frames were dropped"] if model["dropped_frames"] else []
         parts.append("\n".join(notes))

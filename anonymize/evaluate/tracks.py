@@ -27,17 +27,18 @@ from anonymize.evaluate.overlap import (
     as_boxes,
     clipped,
     covered_share,
+    grown,
     shorter_side,
     union_area,
 )
 from anonymize.evaluate.rates import SCOPE_PX, Group, rounded
 from anonymize.evaluate.records import COVERAGE_SHARE, STANDARD_SHARE
-from anonymize.evaluate.track_modes import MODES, hide_in_all_modes
+from anonymize.evaluate.track_modes import LABELS, MODES, hide_in_all_modes
 from anonymize.evaluate.virtual_camera import FRAMES_PER_S, Clip, Rgb, draw_clip, plan_clip, true_boxes
 from anonymize.frames import CapturedFrame, PixelFormat
 from anonymize.media.compression import through_h264
 from anonymize.pipeline import Engine
-from anonymize.settings import Settings
+from anonymize.settings import DEFAULT_GROWTH, Settings
 
 SHARES: Final = {"half_hidden": STANDARD_SHARE, "hidden": COVERAGE_SHARE}
 VISIBLE_SHARE: Final = 0.5  # of the true box inside the view: the standard's "more than half visible"
@@ -63,7 +64,7 @@ class FollowedObject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FollowedStill:
-    """One clip: its objects, and in each mode the share of all px outside true boxes that was hidden."""
+    """One clip: its objects, and in each mode, and by `LABELS`, the share of all px outside true boxes hidden."""
 
     objects: list[FollowedObject]
     hidden_rest: dict[str, float]
@@ -127,7 +128,7 @@ def follow_stills(
             mode: rounded(float(np.mean([clip_of.hidden_rest[mode] for clip_of in followed])))
             if followed
             else None
-            for mode in MODES
+            for mode in (*MODES, LABELS)
         },
         "tracks": {
             label: class_tracks([item for item in objects if item.label == label], len(stills), seed)
@@ -182,7 +183,7 @@ def compare(
     shape = (len(clip.poses), len(asked))
     visible, in_scope = np.zeros(shape, bool), np.zeros(shape, bool)
     hidden = {(mode, share): np.zeros(shape, bool) for mode in modes for share in SHARES}
-    rest: dict[str, list[float]] = {mode: [] for mode in modes}
+    rest: dict[str, list[float]] = {mode: [] for mode in (*modes, LABELS)}
     dropped = 0
     for index, (pose, areas_of) in enumerate(zip(clip.poses, hidden_areas, strict=True)):
         if areas_of is None:
@@ -199,8 +200,9 @@ def compare(
             shares = covered_share(seen, areas)
             for name, least in SHARES.items():
                 hidden[mode, name][index] = shares >= least - 1e-9
-            under = clipped(every_box, view)
-            outside = max(float(clip.width * clip.height) - union_area(under), 1.0)
+        under = clipped(every_box, view)
+        outside = max(float(clip.width * clip.height) - union_area(under), 1.0)
+        for mode, areas in {**areas_of, LABELS: clipped(grown(every_box, DEFAULT_GROWTH), view)}.items():
             rest[mode].append((union_area(np.concatenate([under, areas])) - union_area(under)) / outside)
     objects = [
         FollowedObject(

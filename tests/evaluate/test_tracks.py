@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from anonymize.detect import Detector, load_packaged
 from anonymize.drawing import draw_street
+from anonymize.evaluate.dataset import LabelledPicture
 from anonymize.evaluate.look import full_size, live_size
-from anonymize.evaluate.track_modes import hide_in_all_modes
-from anonymize.evaluate.tracks import FollowedObject, class_tracks, longest_run
+from anonymize.evaluate.overlap import as_boxes
+from anonymize.evaluate.track_modes import LABELS, hide_in_all_modes
+from anonymize.evaluate.tracks import FollowedObject, class_tracks, compare, longest_run
+from anonymize.evaluate.virtual_camera import Clip, Pose
 from anonymize.frames import CapturedFrame, PixelFormat
 from anonymize.media.compression import through_h264
 from anonymize.pipeline import Engine
@@ -116,3 +120,22 @@ def test_full_size_is_native_up_to_1920_px():
     ]
     assert [(size.picture_width, size.picture_height) for size in sizes] == [(1280, 720), (640, 360)]
     assert live_size(tracking=True).tracking and not full_size().tracking
+
+
+def test_growth_alone_has_its_own_share_of_the_rest():
+    box = as_boxes([[40, 40, 60, 60]])
+    picture = LabelledPicture(
+        Path("still.png"),
+        "still.png",
+        "drawn",
+        100,
+        100,
+        frozenset({"plate"}),
+        box,
+        np.array(["plate"]),
+        np.zeros(1, bool),
+    )
+    clip = Clip(100, 100, (Pose(50, 50, 1.0, 0.0),), (1.0,), 0.1, 1.0, 24)
+    far = as_boxes([[0, 0, 10, 10]])
+    still = compare(picture, 0, clip, [{"with_tracking": far}], known={"plate"}, modes=["with_tracking"])
+    assert still.hidden_rest == pytest.approx({"with_tracking": 100 / 9600, LABELS: (26**2 - 20**2) / 9600})
