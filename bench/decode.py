@@ -58,6 +58,7 @@ def main() -> None:
     boxes, scores = np.zeros((CAPACITY, 4), np.float32), np.zeros(CAPACITY, np.float32)
     class_ids, order = np.zeros(CAPACITY, np.int32), np.zeros(CAPACITY, np.int32)
     keep, logits = np.zeros(MAX_BOXES, np.int32), np.zeros(2, np.float32)
+    means = np.zeros((MAX_BOXES, 5))
 
     def read(levels: list[tuple[np.ndarray, int]]) -> int:
         count = 0
@@ -73,13 +74,13 @@ def main() -> None:
     ):
         levels = make_levels(width, height, objects, cells_each)
         count = read(levels)
-        kept = decode.nms(boxes, scores, class_ids, count, 0.5, order, keep)
+        kept = decode.nms(boxes, scores, class_ids, count, 0.5, 0.25, order, keep, means)
         anchors = sum(level[0].size for level, _ in levels)
         print(f"{width} x {height}: {anchors} anchors, {count} candidates, {kept} boxes")
         print("    decode:      ", times(lambda given=levels: read(given)))
         print(
             "    suppression: ",
-            times(lambda n=count: decode.nms(boxes, scores, class_ids, n, 0.5, order, keep)),
+            times(lambda n=count: decode.nms(boxes, scores, class_ids, n, 0.5, 0.25, order, keep, means)),
         )
         try:
             import cv2
@@ -101,7 +102,7 @@ def main() -> None:
     print(f"worst case, {CAPACITY} candidates of {MAX_BOXES} objects")
     print(
         "    suppression: ",
-        times(lambda: decode.nms(boxes, scores, class_ids, CAPACITY, 0.5, order, keep), 60),
+        times(lambda: decode.nms(boxes, scores, class_ids, CAPACITY, 0.5, 0.25, order, keep, means), 60),
     )
 
 

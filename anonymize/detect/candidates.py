@@ -11,6 +11,7 @@ from anonymize.boxes import MAX_BOXES, BoxTable
 from anonymize.errors import DetectorError, TooManyError
 
 MAX_CANDIDATES: Final = 8192  # 256 objects of some 30 cells each
+VOTING_FROM: Final = 0.25  # confidence from which a suppressed box has a say in where the kept one lies
 FULL, NAN = -1, -2  # what the kernels return instead of a count
 
 Tensor = npt.NDArray[np.float32]
@@ -26,6 +27,7 @@ class Candidates:
         self.count = 0
         self._order = np.zeros(MAX_CANDIDATES, np.int32)
         self._keep = np.zeros(most_kept, np.int32)  # its length bounds the time of suppression, too
+        self._means = np.zeros((most_kept, 5), np.float64)
 
     def clear(self) -> None:
         """Begin a frame."""
@@ -63,7 +65,8 @@ class Candidates:
     def suppress(self, iou: float, px_per_network_px: tuple[float, float], out: BoxTable) -> None:
         """Greedy non-maximum suppression within each class, strongest first, into `out` in px of the picture.
 
-        `px_per_network_px` is across, down.
+        A box lies where those that it stands for say, weighted by their confidence. `px_per_network_px` is across,
+        down.
 
         Raises
         ------
@@ -73,11 +76,14 @@ class Candidates:
         from anonymize_kernels import decode
 
         kept = int(
-            decode.nms(self.boxes, self.scores, self.class_ids, self.count, iou, self._order, self._keep)
-        )
+            decode.nms(
+                self.boxes, self.scores, self.class_ids, self.count, iou, VOTING_FROM,
+                self._order, self._keep, self._means,
+            )
+        )  # fmt: skip
         if kept == FULL:
             raise TooManyError(f"more than {len(self._keep)} objects in one picture")
         rows = self._keep[:kept]
-        np.multiply(self.boxes[rows], np.array(px_per_network_px * 2, np.float32), out=out.boxes[:kept])
+        np.multiply(self._means[:kept, :4], px_per_network_px * 2, out=out.boxes[:kept], casting="same_kind")
         out.scores[:kept], out.class_ids[:kept] = self.scores[rows], self.class_ids[rows]
         out.count = kept

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from anonymize.boxes import CLASS_LABELS, BoxTable
 from anonymize.detect.adapters import Adapter
-from anonymize.detect.candidates import Candidates
+from anonymize.detect.candidates import VOTING_FROM, Candidates
 from anonymize.detect.geometry import InputGeometry
 from anonymize.detect.manifest import ModelEntry
 from anonymize.detect.session import BoundNetwork, NetworkSession
@@ -99,7 +99,7 @@ class MoreLooks:
             if look.mirrored:
                 boxes[:, [0, 2]] = width * px_per_network_px[0] - boxes[:, [2, 0]]
             found.append((boxes, scores, classes))
-        _put(agreed(found), floors, out)
+        _put(agreed(found), np.concatenate([of[1] for of in found]), floors, out)
 
     def _boxes(
         self, network: BoundNetwork, floors: Mapping[Label, float], ratio: tuple[float, float]
@@ -162,11 +162,11 @@ def _iou(a: Floats, b: Floats) -> Floats:
     return np.asarray(both / np.maximum(areas[0][:, None] + areas[1][None, :] - both, 1e-6), np.float32)
 
 
-def _put(found: Found, floors: Mapping[Label, float], out: BoxTable) -> None:
+def _put(found: Found, own: Floats, floors: Mapping[Label, float], out: BoxTable) -> None:
     """Greedy suppression within each class, strongest first, of the boxes that reach their floor, into `out`.
 
     What counted as one object is one: at a higher IoU its boxes of other looks, which share its confidence, would stay.
-    Of equals the first look's is kept.
+    It lies where all its boxes say, weighted by what each look by itself (`own`) was sure of.
     """
     boxes, scores, classes = found
     least = np.array([floors.get(label, 2.0) for label in CLASS_LABELS], np.float32)
@@ -178,6 +178,11 @@ def _put(found: Found, floors: Mapping[Label, float], out: BoxTable) -> None:
             kept.append(int(k))
     if len(kept) > len(out.boxes):
         raise TooManyError(f"{len(kept)} objects in one picture; the limit is {len(out.boxes)}")
+    same = (overlap[kept] >= SAME_IOU) & (classes[kept][:, None] == classes)
+    voters = same & (np.cumsum(same, axis=0) == 1) & (own >= VOTING_FROM)
+    voters[np.arange(len(kept)), kept] = True
+    weights = voters * own
     rows = slice(0, len(kept))
-    out.boxes[rows], out.scores[rows], out.class_ids[rows] = boxes[kept], scores[kept], classes[kept]
+    out.boxes[rows] = weights @ boxes / weights.sum(axis=1, keepdims=True)
+    out.scores[rows], out.class_ids[rows] = scores[kept], classes[kept]
     out.count = len(kept)

@@ -52,13 +52,15 @@ def overlaps(boxes, iou):
     return (shared > 0) & (shared > iou * (area[:, None] + area[None, :] - shared))
 
 
-def nms(boxes, scores, class_ids, iou):
-    """Rows that greedy suppression within each class keeps, strongest first, equal scores by row."""
+def nms(boxes, scores, class_ids, iou, voting_from):
+    """Rows that greedy suppression within each class keeps, strongest first, equal scores by row, and voted boxes."""
     hides = overlaps(boxes, iou) & (class_ids[:, None] == class_ids[None, :])
     left = list(np.lexsort((np.arange(len(scores)), -np.asarray(scores, np.float64))))
-    kept = []
+    kept, means = [], []
     while left:
         best = left.pop(0)
         kept.append(int(best))
+        voters = [best] + [row for row in left if hides[best, row] and scores[row] >= voting_from]
+        means.append(np.average(np.asarray(boxes, np.float64)[voters], axis=0, weights=scores[voters]))
         left = [row for row in left if not hides[best, row]]
-    return kept
+    return kept, np.array(means).reshape(-1, 4)

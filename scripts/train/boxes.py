@@ -37,6 +37,18 @@ def nms(boxes: Boxes, confidence: NDArray[np.float32], iou: float) -> NDArray[np
     return order[keep]
 
 
+def voted(
+    boxes: Boxes, confidence: NDArray[np.float32], kept: NDArray[np.int64], *, iou: float, voting_from: float
+) -> Boxes:
+    """Return where each kept box lies by its own word and that of those that it was the first to suppress."""
+    same = iou_matrix(boxes[kept], boxes) > iou
+    same[np.arange(len(kept)), kept] = True
+    first = same & (np.cumsum(same, axis=0) == 1)
+    weight = np.where(first & (confidence >= voting_from), confidence, 0)
+    weight[np.arange(len(kept)), kept] = confidence[kept]
+    return np.asarray(weight @ boxes / weight.sum(axis=1, keepdims=True), np.float32)
+
+
 def grow(boxes: Boxes, factor: float, width_px: float, height_px: float) -> Boxes:
     """Return the boxes enlarged about their centres and clipped to the picture."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2

@@ -12,11 +12,12 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when onnxruntime is imported
 import cv2
 import numpy as np
 import onnxruntime
-from boxes import nms
+from boxes import nms, voted
 from network import CLASSES, COARSE_STRIDES_PX, LEVELS, PAD_GREY, SIZE_MULTIPLE_PX
 from numpy.typing import NDArray
 
 NMS_IOU = 0.5
+VOTING_FROM = 0.25  # confidence; as in the engine
 RAW_LIMIT = 8.0
 LEAST_COARSE_PX = 96  # shorter side of what counts from the coarse levels: the rest the others see better
 
@@ -85,11 +86,14 @@ def decode(maps: list[NDArray[np.float32]], floor: float) -> Detections:
 def detect(session: Any, pixels: NDArray[np.uint8], *, scale: float = 1.0, floor: float = 0.05) -> Detections:
     """Return what the network finds in a BGR picture, suppressed by class."""
     found = decode(session.run(None, feed(session, pixels, scale)), floor)
-    keep = [np.zeros(0, np.int64)]
+    keep, boxes = [], []
     for class_id in range(len(CLASSES)):
         rows = np.flatnonzero(found.class_id == class_id)
-        keep.append(rows[nms(found.boxes[rows], found.confidence[rows], NMS_IOU)])
-    kept = np.concatenate(keep)
+        given, confidence = found.boxes[rows], found.confidence[rows]
+        kept = nms(given, confidence, NMS_IOU)
+        boxes.append(voted(given, confidence, kept, iou=NMS_IOU, voting_from=VOTING_FROM))
+        keep.append(rows[kept])
+    every = np.concatenate(keep)
     limit = np.array([pixels.shape[1], pixels.shape[0]] * 2, np.float32)
-    boxes = np.clip(found.boxes[kept] / np.float32(scale), 0, limit)
-    return Detections(boxes, found.confidence[kept], found.class_id[kept])
+    clipped = np.clip(np.concatenate(boxes) / np.float32(scale), 0, limit)
+    return Detections(clipped, found.confidence[every], found.class_id[every])

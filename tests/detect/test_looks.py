@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from anonymize.boxes import BoxTable
 from anonymize.canary import draw_canary
 from anonymize.detect import Detector, load_packaged
-from anonymize.detect.looks import LOOKS, agreed, resized
+from anonymize.detect.looks import LOOKS, _put, agreed, resized
 from anonymize.drawing import draw_street
 from anonymize.errors import DetectorError, UsageError
 from anonymize.frames import Label
@@ -55,6 +56,20 @@ def test_a_box_counts_by_what_every_look_says_there():
     assert len(boxes) == 4
     np.testing.assert_allclose(scores, [1.4 / 3, 0.8 / 3, 1.4 / 3, 0.7 / 3], atol=1e-6)
     assert classes.tolist() == [0, 0, 0, 1]
+
+
+def test_an_object_lies_where_the_looks_say_weighted_by_how_sure_each_was():
+    boxes = np.array(
+        [[0, 0, 10, 10], [1, 0, 11, 10], [0, 2, 10, 12], [50, 50, 60, 60], [0, 0, 10, 10]], np.float32
+    )
+    own = np.array([0.9, 0.6, 0.2, 0.7, 0.5], np.float32)  # the third is not sure enough to have a say
+    together, classes = np.array([0.6, 0.6, 0.6, 0.4, 0.5], np.float32), np.array([0, 0, 0, 0, 1], np.int32)
+    table = BoxTable()
+    _put((boxes, together, classes), own, {Label.FACE: 0.3, Label.PLATE: 0.3}, table)
+    assert table.count == 3
+    np.testing.assert_allclose(table.boxes[:3], [[0.4, 0, 10.4, 10], boxes[4], boxes[3]], atol=1e-5)
+    np.testing.assert_allclose(table.scores[:3], [0.6, 0.5, 0.4])
+    assert table.class_ids[:3].tolist() == [0, 1, 0]
 
 
 @pytest.fixture(scope="module")

@@ -134,6 +134,11 @@ def test_centerface_nan_is_told(part):
     assert decode.decode_centerface(heat, scale, offset, 0.5, 0, *room(), 0) == decode.NAN
 
 
+def places(count):
+    """Scratch and results of suppression."""
+    return np.zeros(count, np.int32), np.zeros(count, np.int32), np.zeros((count, 5))
+
+
 @st.composite
 def candidates(draw):
     """Boxes on a coarse grid, so equal boxes, equal scores, touching edges and exact thresholds come up."""
@@ -146,29 +151,41 @@ def candidates(draw):
 
 
 @EXAMPLES
-@given(candidates(), st.sampled_from([0.0, 0.25, 0.5, 1.0]))
-def test_nms_equals_twin(found, iou):
+@given(candidates(), st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.sampled_from([0.0, 0.5, 2.0]))
+def test_nms_equals_twin(found, iou, voting_from):
     boxes, scores, class_ids = found
     count = len(scores)
-    order, keep = np.zeros(count, np.int32), np.zeros(count, np.int32)
-    kept = decode.nms(boxes, scores, class_ids, count, iou, order, keep)
-    assert list(keep[:kept]) == twin.nms(boxes, scores, class_ids, iou)
+    order, keep, means = places(count)
+    kept = decode.nms(boxes, scores, class_ids, count, iou, voting_from, order, keep, means)
+    their_rows, their_means = twin.nms(boxes, scores, class_ids, iou, voting_from)
+    assert list(keep[:kept]) == their_rows
+    np.testing.assert_allclose(means[:kept, :4], their_means, atol=1e-9)
     assert sorted(order) == list(range(count))
 
 
 def test_nms_keeps_the_strongest_of_each_class():
     boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [0, 0, 10, 10], [50, 50, 60, 60]], np.float32)
     scores, class_ids = np.array([0.6, 0.9, 0.5, 0.7], np.float32), np.array([0, 0, 1, 0], np.int32)
-    order, keep = np.zeros(4, np.int32), np.zeros(4, np.int32)
-    assert decode.nms(boxes, scores, class_ids, 4, 0.5, order, keep) == 3
+    order, keep, means = places(4)
+    assert decode.nms(boxes, scores, class_ids, 4, 0.5, 0.0, order, keep, means) == 3
     assert list(keep[:3]) == [1, 3, 2]
+    np.testing.assert_allclose(means[0], [0.6, 0, 10.6, 10, 1.5], atol=1e-6)  # 0.9 and 0.6 of its class
+    np.testing.assert_allclose(means[1:3, :4], boxes[[3, 2]], atol=1e-6)
 
 
-@pytest.mark.parametrize(("places", "expected"), [(4, decode.FULL), (5, 5)])
-def test_nms_tells_when_more_are_left_than_fit(places, expected):
+def test_a_box_below_the_floor_has_no_vote_and_one_of_score_0_stays_where_it_is():
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60]], np.float32)
+    scores, class_ids = np.array([0.9, 0.2, 0.0], np.float32), np.zeros(3, np.int32)
+    order, keep, means = places(3)
+    assert decode.nms(boxes, scores, class_ids, 3, 0.5, 0.25, order, keep, means) == 2
+    np.testing.assert_allclose(means[:2, :4], boxes[[0, 2]], atol=1e-6)
+
+
+@pytest.mark.parametrize(("most", "expected"), [(4, decode.FULL), (5, 5)])
+def test_nms_tells_when_more_are_left_than_fit(most, expected):
     boxes = (np.arange(5)[:, None] * 20 + np.array([0, 0, 10, 10])).astype(np.float32)
     scores, class_ids, order = np.ones(5, np.float32), np.zeros(5, np.int32), np.zeros(5, np.int32)
-    assert decode.nms(boxes, scores, class_ids, 5, 0.5, order, np.zeros(places, np.int32)) == expected
+    assert decode.nms(boxes, scores, class_ids, 5, 0.5, 0.0, order, *places(most)[1:]) == expected
 
 
 def test_opencv_agrees_on_nms():
@@ -177,8 +194,8 @@ def test_opencv_agrees_on_nms():
     corners = random.uniform(0, 100, (200, 2))
     boxes = np.concatenate([corners, corners + random.uniform(5, 40, (200, 2))], axis=1).astype(np.float32)
     scores = (random.permutation(200) + 1).astype(np.float32) / 200
-    order, keep = np.zeros(200, np.int32), np.zeros(200, np.int32)
-    kept = decode.nms(boxes, scores, np.zeros(200, np.int32), 200, 0.4, order, keep)
+    order, keep, means = places(200)
+    kept = decode.nms(boxes, scores, np.zeros(200, np.int32), 200, 0.4, 2.0, order, keep, means)
     sizes = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     theirs = cv2.dnn.NMSBoxes(sizes.tolist(), scores.tolist(), 0.0, 0.4)
     assert list(keep[:kept]) == list(theirs)
