@@ -22,8 +22,8 @@ DEFAULT_MODEL: Final = "drive"
 INT8_MODEL: Final = "drive-int8"
 ARCHIVE_MODEL: Final = "archive"
 PINNED_SHA256: Final[Mapping[str, str]] = {
-    "drive": "6c2ff01e5026e3b77d70d1fc849bfac4aa61eab725c83f5447e1badbfd785d6f",
-    "drive-int8": "6817bbe015fa13590e932fc91d984eb426c5888e855546aa88faa16db78d1929",
+    "drive": "1102a8b8991c9e2cd7b166862965a19bc5c101378300e65e8037b6e7b40bdf5b",
+    "drive-int8": "72a1637c1c3191e7a2639c88699680d5c6383ea5084d581ef6112cd77fed034d",
     "archive": "83bde0d38964a6502dcaee32c199855570547c755ed1bcaa6bcfd5c7081a2acc",
 }
 MAX_MODEL_BYTES: Final = 512 * 2**20

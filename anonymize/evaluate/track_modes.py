@@ -18,9 +18,8 @@ from anonymize.track.seen_frame import SeenFrame
 from anonymize.track.two_sided import link
 
 MODES: Final = ("two_sided", "with_tracking", "without_tracking")
-LABELS: Final = (
-    "labels"  # what growing the labelled boxes alone would hide, the least that hiding them all costs
-)
+# beside them: what growing the labelled boxes alone would hide, the least that hiding them all costs
+LABELS: Final = "labels"
 
 
 def hide_in_all_modes(engine: Engine, frames: Sequence[CapturedFrame]) -> Iterator[dict[str, Boxes] | None]:
