@@ -66,6 +66,8 @@ def training(facts: dict[str, Any]) -> str:
     """Return how long the network was trained, in words."""
     steps, used_s = facts["progress"]["step"], facts["progress"]["used_s"]
     words = f"{steps} steps of 16 canvases of 448 x 448 px, {used_s / 60:.0f} min on two shared CPU cores"
+    if facts.get("learner_of"):
+        words += f", with the answers of {facts['learner_of']}"
     before = facts.get("began_with")
     return f"{words}; began with weights of: {before}" if before else words
 
@@ -174,7 +176,8 @@ Input `images` float32 (1, 3, H, W), RGB / 255, H and W multiples of 32. Outputs
 float32 (1, 6, H / s, W / s): face logit, plate logit, l, t, r, b; the distances of a box's sides from the cell's
 centre ((x + 0.5) s, (y + 0.5) s) are s exp(min(raw, 8)) px. Outputs `coarse32`, `coarse64`, `coarse128`: the same
 of the picture at a quarter of its size, padded to a multiple of 128 px below and on the right; boxes from there count
-from a shorter side of 96 px on. Suppress by class at IoU 0.5.
+from a shorter side of 96 px on. Suppress by class at IoU 0.5; a kept box lies at the mean of itself and of what it
+suppresses, from a confidence of 0.25 on, weighted by confidence.
 """
 
 DATA = """## Data

@@ -144,6 +144,7 @@ def export(
         "disagreement": worst,
         "progress": progress,
         "began_with": began_with(config),
+        "learner_of": config["network"].get("learner_of", ""),
         "held_back": measure.by_source(looks[0][0], thresholds, HELD_BACK_UNIT),
         "time_ms": {f"{w}x{h}": fastest_ms(staged, h, w) for h, w in ((384, 640), (544, 960), (736, 1280))},
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread, fastest of 40 passes",
