@@ -59,18 +59,28 @@ class CanvasStream(IterableDataset[Batch]):
 
 
 class Teacher:
-    """An installed network that is asked for its class logits beside the training, in the loader's process."""
+    """An installed network that is asked for its class logits beside the training, in the loader's process.
+
+    With `teacher_mirrored` its answer is the mean of two looks, at the pictures and at their mirror images.
+    """
 
     def __init__(self, config: dict[str, Any]) -> None:
         name = config["network"]["learner_of"]
         shape = settings.shape({"network": config["networks"][name]})
         network = exported(shape, settings.REPOSITORY / f"models/anonymize_models/{name}.onnx")
         self.network = network.to(torch.bfloat16, memory_format=torch.channels_last)
+        self.mirrored = bool(config["network"].get("teacher_mirrored"))
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Return the class logits (N, A, 2) of the pictures (N, H, W, 3), bytes."""
-        return flatten(self.network(as_input(images).to(torch.bfloat16))).logits
+        inputs = as_input(images).to(torch.bfloat16)
+        logits = flatten(self.network(inputs)).logits
+        if not self.mirrored:
+            return logits
+        fine, middle, coarse = (level.flip(3) for level in self.network(inputs.flip(3)))
+        said = (logits.sigmoid() + flatten((fine, middle, coarse)).logits.sigmoid()) / 2
+        return torch.logit(said, eps=1e-6)
 
 
 def as_input(images: Tensor) -> Tensor:
