@@ -201,9 +201,10 @@ def compare(
             for name, least in SHARES.items():
                 hidden[mode, name][index] = shares >= least - 1e-9
         under = clipped(every_box, view)
-        outside = max(float(clip.width * clip.height) - union_area(under), 1.0)
+        under_px = union_area(under)
+        outside_px = max(float(clip.width * clip.height) - under_px, 1.0)
         for mode, areas in {**areas_of, LABELS: clipped(grown(every_box, DEFAULT_GROWTH), view)}.items():
-            rest[mode].append((union_area(np.concatenate([under, areas])) - union_area(under)) / outside)
+            rest[mode].append((union_area(np.concatenate([under, areas])) - under_px) / outside_px)
     objects = [
         FollowedObject(
             row, label, visible[:, i], in_scope[:, i], {key: flags[:, i] for key, flags in hidden.items()}

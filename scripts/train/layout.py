@@ -2,7 +2,7 @@
 
 Its int8 convolutions work with channels last. With them `Resize`, as the quantiser leaves it, takes the general loop
 (960 x 544, one thread of an EPYC with VNNI: 0.5 ms), and a head in float is put into blocks of channels first (0.35 ms
-more than here). What is left are int8 convolutions, 10.3 of 10.7 ms, at the processor's limit: 200 G products a second.
+more than here). What is left are int8 convolutions, at the processor's limit: 200 G products a second.
 """
 
 from __future__ import annotations

@@ -142,7 +142,8 @@ def loss(
     logits = answers.logits.flatten(0, 1)
     wanted = torch.zeros_like(logits)
     wanted[flat, asked.class_id[row]] = quality
-    masked = ignored_cells(answers, left_out).flatten(0, 1) & (wanted == 0)
+    ignored = ignored_cells(answers, left_out)
+    masked = ignored.flatten(0, 1) & (wanted == 0)
     weight = torch.where(wanted > 0, wanted, NEGATIVE_WEIGHT * logits.detach().sigmoid().pow(NEGATIVE_POWER))
     weight = weight.masked_fill(masked, 0.0)
     total_quality = quality.sum().clamp(min=1.0)
@@ -155,25 +156,23 @@ def loss(
     parts["iou"] = float((iou.detach() * quality).sum() / total_quality)
     total = class_loss + weights["box_weight"] * box_loss
     if taught is not None:
-        from_teacher = teacher_loss(answers, taught, targets) / total_quality
+        known_empty = ~(ignored | ignored_cells(answers, asked))
+        from_teacher = teacher_loss(answers.logits, taught, known_empty) / total_quality
         parts["teacher"] = float(from_teacher.detach())
         total = total + weights["teacher_weight"] * from_teacher
     return total, parts
 
 
-def teacher_loss(answers: Answers, taught: Tensor, targets: Targets) -> Tensor:
-    """Return the sum of what the class logits (N, A, 2) differ from a teacher's (distillation, arXiv 1503.02531).
+def teacher_loss(logits: Tensor, taught: Tensor, known_empty: Tensor) -> Tensor:
+    """Return the sum of what class logits (N, A, 2) differ from a teacher's (distillation, arXiv 1503.02531).
 
-    A cell counts by how much of an object one of the two sees in it. Where nothing is marked and nothing left out the
-    teacher may only call it emptier than it is called: its own false hits are not taught.
+    A cell counts by how much of an object one of the two sees in it. Where nothing is marked and nothing left out
+    (``known_empty``) the teacher may only call it emptier than it is called: its own false hits are not taught.
     """
-    said = answers.logits.sigmoid()
-    wanted = taught.sigmoid()
-    asked, left_out = split(targets)
-    known_empty = ~(ignored_cells(answers, asked) | ignored_cells(answers, left_out))
-    wanted = torch.where(known_empty, torch.minimum(wanted, said.detach()), wanted)
-    weight = torch.maximum(wanted, said.detach())
-    return functional.binary_cross_entropy_with_logits(answers.logits, wanted, weight, reduction="sum")
+    said, wanted = logits.detach().sigmoid(), taught.sigmoid()
+    wanted = torch.where(known_empty, torch.minimum(wanted, said), wanted)
+    weight = torch.maximum(wanted, said)
+    return functional.binary_cross_entropy_with_logits(logits, wanted, weight, reduction="sum")
 
 
 def split(targets: Targets) -> tuple[Targets, Targets]:

@@ -61,12 +61,10 @@ def fewer(
 
     def solved(kept: list[int]) -> tuple[Tensor, float]:
         rows = torch.tensor([9 * c + t for c in kept for t in range(9)] + [9 * channels])
-        part = moments[rows][:, rows]
-        part = part + RIDGE * part.diagonal().mean() * torch.eye(len(rows), dtype=part.dtype)
+        exact = moments[rows][:, rows]
+        part = exact + RIDGE * exact.diagonal().mean() * torch.eye(len(rows), dtype=exact.dtype)
         weight = torch.linalg.solve(part, shared[rows])
-        missing = (
-            squares - 2 * (weight * shared[rows]).sum() + (weight * (moments[rows][:, rows] @ weight)).sum()
-        )
+        missing = squares - 2 * (weight * shared[rows]).sum() + (weight * (exact @ weight)).sum()
         return weight, float(missing) / total
 
     kept = list(range(channels))

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 PLACES = 600  # of each map that are looked at
-Moments = dict[
-    str, NDArray[np.float64]
-]  # by the weights' name: mean of x xT over patches x, (I kH kW, I kH kW)
+# by the weights' name: mean of x xT over patches x, (I kH kW, I kH kW)
+Moments = dict[str, NDArray[np.float64]]
 
 
 def second_moments(model: Path, inputs: Iterable[dict[str, Any]]) -> Moments:

@@ -21,7 +21,12 @@ def read(path: Path = CONFIG, network: str = "drive") -> dict[str, Any]:
 def installed(config: dict[str, Any]) -> Path | None:
     """Return the file of the network that the run begins with, None for random weights."""
     start = config["network"].get("start_from")
-    return REPOSITORY / "models/anonymize_models" / f"{start}.onnx" if start else None
+    return model_file(start) if start else None
+
+
+def model_file(name: str) -> Path:
+    """Return where the weights of an installed network lie."""
+    return REPOSITORY / "models/anonymize_models" / f"{name}.onnx"
 
 
 def data_folder(config: dict[str, Any]) -> Path:

@@ -29,9 +29,8 @@ LONGEST_STEP_S = (
     20.0  # what a step takes more was a stopped process (SIGSTOP), and is not the schedule's time
 )
 Sample = tuple[Tensor, list[Row]]
-Batch = tuple[
-    Tensor, Targets, Tensor | None
-]  # pictures (N, H, W, 3) of bytes, objects, a teacher's class logits
+# pictures (N, H, W, 3) of bytes, objects, a teacher's class logits
+Batch = tuple[Tensor, Targets, Tensor | None]
 
 
 class CanvasStream(IterableDataset[Batch]):
@@ -67,7 +66,7 @@ class Teacher:
     def __init__(self, config: dict[str, Any]) -> None:
         name = config["network"]["learner_of"]
         shape = settings.shape({"network": config["networks"][name]})
-        network = exported(shape, settings.REPOSITORY / f"models/anonymize_models/{name}.onnx")
+        network = exported(shape, settings.model_file(name))
         self.network = network.to(torch.bfloat16, memory_format=torch.channels_last)
         self.mirrored = bool(config["network"].get("teacher_mirrored"))
 

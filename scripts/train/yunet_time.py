@@ -13,13 +13,11 @@ from pathlib import Path
 
 import settings
 import torch
-from network import fold
-from quantise import times_ms
+from quantise import SIZES, times_ms
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 PARAMETERS = 75_856
-SIZES = ((384, 640), (544, 960))
 WIDTH = 64
 
 
@@ -32,11 +30,10 @@ class Pair(nn.Sequential):
             nn.Conv2d(inputs, outputs, 1), nn.Conv2d(outputs, outputs, 3, 1, 1, groups=outputs), *after
         )
 
-    def folded(self) -> Pair:
+    def fold(self) -> None:
         """Take the batch normalisation into the convolution."""
         if len(self) > 2:
             self[1], self[2] = fuse_conv_bn_eval(self[1], self[2]), nn.Identity()
-        return self
 
 
 class YuNet(nn.Module):
@@ -76,14 +73,14 @@ def write(target: Path) -> None:
         raise ValueError(f"{counted} parameters, wanted {PARAMETERS}")
     for module in network.modules():
         if isinstance(module, Pair):
-            module.folded()
+            module.fold()
     network.first[0], network.first[1] = fuse_conv_bn_eval(network.first[0], network.first[1]), nn.Identity()
     axes = {"images": {2: "height", 3: "width"}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         given = (torch.zeros(1, 3, 64, 96),)
         torch.onnx.export(
-            fold(network), given, str(target), input_names=["images"], dynamic_axes=axes, dynamo=False
+            network, given, str(target), input_names=["images"], dynamic_axes=axes, dynamo=False
         )
 
 
@@ -93,11 +90,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("models", nargs="*", default=["drive", "drive-int8"])
     arguments = parser.parse_args()
-    folder = settings.REPOSITORY / "models/anonymize_models"
     with tempfile.TemporaryDirectory() as place:
         theirs = Path(place) / "yunet.onnx"
         write(theirs)
-        ours = [folder / f"{name}.onnx" for name in arguments.models]
+        ours = [settings.model_file(name) for name in arguments.models]
         for height, width in SIZES:
             (base, best), *rest = times_ms([theirs, *ours], height, width, arguments.runs)
             print(f"{width} x {height}: YuNet-n's layers median {base:.2f} ms (fastest {best:.2f})", end="")
