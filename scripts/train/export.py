@@ -37,7 +37,7 @@ def load_average(config: dict[str, Any], checkpoint: Path) -> tuple[Detector, di
     document = torch.load(checkpoint, map_location="cpu", weights_only=True)
     network = Detector(settings.shape(config))
     network.load_state_dict(document["average"])
-    return network, {"step": document["step"], "used_s": document["used_s"]}
+    return network, {key: document[key] for key in ("step", "used_s", "batch", "machine", "learner_of")}
 
 
 def write_onnx(network: nn.Module, target: Path) -> None:
@@ -144,7 +144,6 @@ def export(
         "disagreement": worst,
         "progress": progress,
         "began_with": began_with(config),
-        "learner_of": config["network"].get("learner_of", ""),
         "held_back": measure.by_source(looks[0][0], thresholds, HELD_BACK_UNIT),
         "time_ms": {f"{w}x{h}": fastest_ms(staged, h, w) for h, w in ((384, 640), (544, 960), (736, 1280))},
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread, fastest of 40 passes",

@@ -117,14 +117,13 @@ def assign(answers: Answers, targets: Targets, floor: float) -> tuple[Tensor, Te
 def ignored_cells(answers: Answers, targets: Targets) -> Tensor:
     """Return (N, A, 2): cells inside an ignore box of the class."""
     pictures, cells, classes = answers.logits.shape
-    masked = torch.zeros((pictures, classes, cells), dtype=torch.bool, device=answers.logits.device)
-    for picture, class_id, box in zip(
-        targets.picture.tolist(), targets.class_id.tolist(), targets.boxes, strict=True
-    ):
-        reach = torch.maximum((box[2:] - box[:2]) * 0.6, 0.6 * answers.stride[:, None])
-        near = (answers.centres - (box[:2] + box[2:]) / 2).abs() <= reach
-        masked[picture, class_id] |= near.all(-1)
-    return masked.transpose(1, 2)
+    half = (targets.boxes[:, 2:] - targets.boxes[:, :2]) * 0.6
+    reach = torch.maximum(half[:, None], 0.6 * answers.stride[:, None])
+    middle = (targets.boxes[:, :2] + targets.boxes[:, 2:]) / 2
+    near = ((answers.centres - middle[:, None]).abs() <= reach).all(-1)
+    counts = torch.zeros((pictures * classes, cells), dtype=torch.int32, device=near.device)
+    counts.index_add_(0, targets.picture * classes + targets.class_id, near.int())
+    return (counts > 0).reshape(pictures, classes, cells).transpose(1, 2)
 
 
 def loss(
@@ -134,7 +133,7 @@ def loss(
     taught: Tensor | None,
     weights: dict[str, float],
     floor: float,
-) -> tuple[Tensor, dict[str, float]]:
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the loss of a batch and its parts; ``taught`` are a teacher's class logits (N, A, 2)."""
     answers = flatten(maps)
     asked, left_out = split(targets)
@@ -152,13 +151,13 @@ def loss(
     )
     iou, generalised = overlap(answers.boxes.flatten(0, 1)[flat], asked.boxes[row])
     box_loss = ((1 - generalised) * quality).sum() / total_quality
-    parts = {"class": float(class_loss.detach()), "box": float(box_loss.detach())}
-    parts["iou"] = float((iou.detach() * quality).sum() / total_quality)
+    parts = {"class": class_loss.detach(), "box": box_loss.detach()}
+    parts["iou"] = (iou.detach() * quality).sum() / total_quality
     total = class_loss + weights["box_weight"] * box_loss
     if taught is not None:
         known_empty = ~(ignored | ignored_cells(answers, asked))
         from_teacher = teacher_loss(answers.logits, taught, known_empty) / total_quality
-        parts["teacher"] = float(from_teacher.detach())
+        parts["teacher"] = from_teacher.detach()
         total = total + weights["teacher_weight"] * from_teacher
     return total, parts
 

@@ -6,6 +6,7 @@ Boxes of teachers stand in JSON files beside it, so they can be redone at any ti
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import zipfile
@@ -143,6 +144,25 @@ def shrink(encoded: bytes, picture: Picture, scale: float, jpeg_quality: int) ->
     picture.boxes *= scale
     picture.width_px, picture.height_px = size
     return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])[1].tobytes()
+
+
+def pack_for_travel(source: Path, folder: Path, part_bytes: int) -> int:
+    """Write the pack without what is held back, in parts for a machine that takes so much at once.
+
+    Returns the number of parts; ``cat pictures.zip.*`` puts them together there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(source) as given, zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as taken:
+        index = [entry for entry in json.loads(given.read("index.json")) if not entry["held_back"]]
+        for entry in index:
+            taken.writestr(entry["name"], given.read(entry["name"]))
+        taken.writestr("index.json", json.dumps(index))
+    whole = buffer.getvalue()
+    parts = [whole[at : at + part_bytes] for at in range(0, len(whole), part_bytes)]
+    for k, part in enumerate(parts):
+        (folder / f"pictures.zip.{k}").write_bytes(part)
+    return len(parts)
 
 
 class Pack:

@@ -1,4 +1,4 @@
-"""``python scripts/train/run.py STEP``: pack, teach, mine, train, export."""
+"""``python scripts/train/run.py STEP``: pack, teach, mine, train, export; for an accelerator travel, together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import settings
 def main() -> None:
     """Read the command line and run one step."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("step", choices=["pack", "teach", "mine", "train", "export"])
+    parser.add_argument("step", choices=["pack", "travel", "teach", "mine", "train", "together", "export"])
     parser.add_argument("--config", type=Path, default=settings.CONFIG)
     parser.add_argument("--side-px", type=int, help="pack: another size than the configuration's")
     parser.add_argument(
@@ -34,6 +34,9 @@ def main() -> None:
             settings.data_folder(config), work / "pictures.zip", side_px=side_px, jpeg_quality=quality
         )
         print(f"{count} pictures, {(work / 'pictures.zip').stat().st_size / 1e6:.1f} MB")
+    elif arguments.step == "travel":
+        part_bytes = config["pack"]["part_bytes"]
+        print(pictures.pack_for_travel(work / "pictures.zip", work / "travel", part_bytes), "parts")
     elif arguments.step == "teach":
         from teacher import label_faces
 
@@ -52,6 +55,10 @@ def main() -> None:
             config, work, run, folder=folder, threads=arguments.threads, test=not arguments.no_test
         )
         print(facts["threshold"], facts["time_ms"], f"difference {facts['disagreement']:.1e}")
+    elif arguments.step == "together":
+        from together import train_together
+
+        train_together(config, work)
     else:
         from train import train
 

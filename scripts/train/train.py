@@ -73,13 +73,17 @@ class Teacher:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Return the class logits (N, A, 2) of the pictures (N, H, W, 3), bytes."""
-        inputs = as_input(images).to(torch.bfloat16)
-        logits = flatten(self.network(inputs)).logits
-        if not self.mirrored:
-            return logits
-        fine, middle, coarse = (level.flip(3) for level in self.network(inputs.flip(3)))
-        said = (logits.sigmoid() + flatten((fine, middle, coarse)).logits.sigmoid()) / 2
-        return torch.logit(said, eps=1e-6)
+        return class_logits(self.network, as_input(images).to(torch.bfloat16), mirrored=self.mirrored)
+
+
+def class_logits(network: nn.Module, inputs: Tensor, *, mirrored: bool) -> Tensor:
+    """Return what a network says of the inputs (N, 3, H, W), (N, A, 2); mirrored: the mean of two looks."""
+    logits = flatten(network(inputs)).logits
+    if not mirrored:
+        return logits
+    fine, middle, coarse = (level.flip(3) for level in network(inputs.flip(3)))
+    said = (logits.sigmoid() + flatten((fine, middle, coarse)).logits.sigmoid()) / 2
+    return torch.logit(said, eps=1e-6)
 
 
 def as_input(images: Tensor) -> Tensor:
@@ -116,12 +120,14 @@ class State:
         torch.manual_seed(config["seed"])
         self.options = {**config["train"], **{k: config["network"][k] for k in ("budget_s", "learning_rate")}}
         self.device = device
+        self.learner_of = config["network"].get("learner_of", "")
         self.network = Detector(settings.shape(config)).to(device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         # compiled, batch normalisation and ReLU are one pass: 0.40 s a step became 0.31 (Xeon with AMX, one thread)
-        self.forward = torch.compile(self.network) if self.options["compile"] else self.network
+        compiled = self.options["compile"] and device.type == "cpu"
+        self.forward = torch.compile(self.network) if compiled else self.network
         self.optimiser = torch.optim.AdamW(
-            parameter_groups(self.network, self.options["weight_decay"]), lr=1.0
+            parameter_groups(self.network, self.options["weight_decay"]), lr=1.0, fused=device.type == "cuda"
         )
         self.step, self.used_s = 0, 0.0
 
@@ -146,21 +152,31 @@ class State:
         """Move the averaged network towards the trained one."""
         decay = min(self.options["ema_decay"], (1 + self.step) / (10 + self.step))
         average, current = self.average.state_dict(), self.network.state_dict()
-        for name, value in average.items():
-            if value.dtype.is_floating_point:
-                value.lerp_(current[name], 1 - decay)
-            else:
-                value.copy_(current[name])
+        floating = [name for name, value in average.items() if value.dtype.is_floating_point]
+        counts = [name for name in average if name not in floating]
+        torch._foreach_lerp_([average[n] for n in floating], [current[n] for n in floating], 1 - decay)
+        torch._foreach_copy_([average[n] for n in counts], [current[n] for n in counts])
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; a kill leaves the old one or the new one, never half."""
         partial = path.with_suffix(".tmp")
-        parts = {"network": self.network, "average": self.average, "optimiser": self.optimiser}
-        document = {name: part.state_dict() for name, part in parts.items()}
-        torch.save({**document, "step": self.step, "used_s": self.used_s}, partial)
+        parts = {"network": self.network, "optimiser": self.optimiser}
+        torch.save({name: part.state_dict() for name, part in parts.items()} | self.result(), partial)
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+
+    def result(self) -> dict[str, Any]:
+        """Return the part of a checkpoint that ``export`` reads: the averaged network and how it came about."""
+        on_gpu = self.device.type == "cuda"
+        return {
+            "average": self.average.state_dict(),
+            "step": self.step,
+            "used_s": self.used_s,
+            "batch": self.options["batch"],
+            "machine": f"one {torch.cuda.get_device_name()}" if on_gpu else "shared CPU cores",
+            "learner_of": self.learner_of,
+        }
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint."""
@@ -189,16 +205,11 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def train_step(state: State, batch: Batch) -> dict[str, float]:
-    """Take one step and return the parts of the loss."""
-    images, targets, taught = batch
-    device = state.device
-    inputs = as_input(images.to(device, non_blocking=True))
-    targets = Targets(*(v.to(device) for v in vars(targets).values()))
-    with torch.autocast(device.type, torch.bfloat16):
+def train_step(state: State, inputs: Tensor, targets: Targets, taught: Tensor | None) -> dict[str, Tensor]:
+    """Take one step on inputs (N, 3, H, W) and return the parts of the loss."""
+    with torch.autocast(state.device.type, torch.bfloat16, cache_enabled=False):
         maps = state.forward(inputs)
     floor = 0.5 * max(0.0, 1 - state.fraction() / 0.08)
-    taught = None if taught is None else taught.to(device)
     total, parts = loss(maps, targets, taught=taught, weights=state.options, floor=floor)
     state.optimiser.zero_grad(set_to_none=True)
     total.backward()
@@ -210,13 +221,48 @@ def train_step(state: State, batch: Batch) -> dict[str, float]:
     return parts
 
 
+def on(device: torch.device, batch: Batch) -> tuple[Tensor, Targets, Tensor | None]:
+    """Return the batch's inputs (N, 3, H, W), objects and a teacher's answer on the device."""
+    images, targets, taught = batch
+    return (
+        as_input(images.to(device, non_blocking=True)),
+        Targets(*(v.to(device, non_blocking=True) for v in vars(targets).values())),
+        None if taught is None else taught.to(device),
+    )
+
+
+class Report:
+    """Prints the mean of the loss's parts every 50 steps."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        self.sums: dict[str, Tensor] = {}
+
+    def note(self, state: State, rate: float, parts: dict[str, Tensor]) -> None:
+        """Add one step's parts."""
+        for part, value in parts.items():
+            self.sums[part] = self.sums.get(part, 0.0) + value / 50
+        if state.step % 50 == 0:
+            said = " ".join(f"{part} {float(value):.3f}" for part, value in self.sums.items())
+            print(
+                f"{self.name}step {state.step} used {state.used_s:.0f} s rate {rate:.5f} {said}", flush=True
+            )
+            self.sums = {}
+
+
 def start_from(state: State, model: Path, config: dict[str, Any], work: Path) -> None:
     """Begin with an exported network's weights."""
     canvases = Canvases(load_pack(work), config)
-    made = np.stack([canvases.make(k)[0] for k in range(64)])
-    warm_start(state.network.cpu(), model, as_input(torch.from_numpy(made)).split(16))
-    state.network.to(state.device)
+    made = torch.from_numpy(np.stack([canvases.make(k)[0] for k in range(64)])).to(state.device)
+    warm_start(state.network, model, as_input(made).split(16))
     state.average.load_state_dict(state.network.state_dict())
+
+
+def loader(stream: CanvasStream, device: torch.device) -> DataLoader[Batch]:
+    """Return what makes the canvases beside the training, on all cores but one."""
+    workers = max(1, (os.cpu_count() or 1) - 1)
+    pinned = device.type == "cuda"
+    return DataLoader(stream, None, num_workers=workers, prefetch_factor=4, pin_memory=pinned)
 
 
 def train(config: dict[str, Any], work: Path, run: str) -> None:
@@ -233,12 +279,11 @@ def train(config: dict[str, Any], work: Path, run: str) -> None:
         state.load(checkpoint)
     elif (model := settings.installed(config)) is not None:
         start_from(state, model, config, work)
-    workers = 1 if device.type == "cpu" else max(1, (os.cpu_count() or 2) - 1)
     stream = CanvasStream(config, work, state.step * options["batch"], options["batch"])
-    batches = DataLoader(stream, None, num_workers=workers, prefetch_factor=4)
+    batches = loader(stream, device)
     stop = StopRequest()
+    report = Report()
     before_s = saved_s = time.monotonic()
-    sums: dict[str, float] = {}
     for batch in batches:
         now_s = time.monotonic()
         state.used_s += min(now_s - before_s, LONGEST_STEP_S)
@@ -251,10 +296,5 @@ def train(config: dict[str, Any], work: Path, run: str) -> None:
             break
         stream.fraction.fill_(state.fraction())
         rate = state.set_rate()
-        for name, value in train_step(state, batch).items():
-            sums[name] = sums.get(name, 0.0) + value / 50
-        if state.step % 50 == 0:
-            said = " ".join(f"{name} {value:.3f}" for name, value in sums.items())
-            print(f"step {state.step} used {state.used_s:.0f} s rate {rate:.5f} {said}", flush=True)
-            sums = {}
+        report.note(state, rate, train_step(state, *on(device, batch)))
     print(f"stopped at {state.fraction():.3f} of the schedule", flush=True)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def warm_start(network: Detector, model: Path, images: Iterable[Tensor]) -> None:
-    """Load the file's weights; ``images`` (N, 3, H, W), 0 to 1, give the statistics.
+    """Load the file's weights; ``images`` (N, 3, H, W), 0 to 1, on the network's device, give the statistics.
 
     Raises
     ------
@@ -30,7 +30,10 @@ def warm_start(network: Detector, model: Path, images: Iterable[Tensor]) -> None
     stored = exported_weights(model)
     widths = tuple(unit[0].out_channels for unit in network.stem)
     if any(len(stored[f"stem.{k}.0.bias"]) > width for k, width in enumerate(widths)):
-        print("share of variance lost:", narrow_stem(stored, widths, torch.cat(images[:2])), flush=True)
+        lost = narrow_stem(stored, widths, torch.cat(images[:2]).cpu())
+        print("share of variance lost:", lost, flush=True)
+    device = images[0].device
+    stored = {name: value.to(device) for name, value in stored.items()}
     units = {name: module for name, module in network.named_modules() if isinstance(module, ConvUnit)}
     wanted = {f"{name}.0.weight" for name in units} | {f"{name}.0.bias" for name in units}
     wanted |= {f"outputs.{k}.{part}" for k in range(len(network.outputs)) for part in ("weight", "bias")}
@@ -40,8 +43,8 @@ def warm_start(network: Detector, model: Path, images: Iterable[Tensor]) -> None
     for name in forward_order(network, units):
         weight = stored.get(f"{name}.0.weight")
         if weight is None:  # a layer more than the file's network has: it hands on what it gets
-            weight = identity(before)
-            stored[f"{name}.0.bias"] = torch.zeros(before)
+            weight = identity(before).to(device)
+            stored[f"{name}.0.bias"] = torch.zeros(before, device=device)
         set_corner(units[name][0].weight, weight, f"{name} in {model.name}")
         before = len(weight)
     for k, output in enumerate(network.outputs):
@@ -99,7 +102,7 @@ def forward_order(network: Detector, units: dict[str, ConvUnit]) -> list[str]:
         unit.register_forward_hook(lambda _m, _i, _o, name=name: order.append(name))
         for name, unit in units.items()
     ]
-    network(torch.zeros(1, 3, 64, 64))
+    network(torch.zeros(1, 3, 64, 64, device=network.outputs[0].weight.device))
     for watch in watches:
         watch.remove()
     return order
@@ -110,7 +113,7 @@ class Statistics:
 
     def __init__(self, unit: ConvUnit, bias: Tensor) -> None:
         self.unit, self.bias = unit, bias
-        self.sums = torch.zeros(2, unit[0].out_channels, dtype=torch.float64)
+        self.sums = torch.zeros(2, unit[0].out_channels, dtype=torch.float64, device=bias.device)
         self.count = 0
 
     def watching(self) -> torch.utils.hooks.RemovableHandle:
