@@ -24,7 +24,7 @@ ARCHIVE_MODEL: Final = "archive"
 PINNED_SHA256: Final[Mapping[str, str]] = {
     "drive": "1102a8b8991c9e2cd7b166862965a19bc5c101378300e65e8037b6e7b40bdf5b",
     "drive-int8": "72a1637c1c3191e7a2639c88699680d5c6383ea5084d581ef6112cd77fed034d",
-    "archive": "83bde0d38964a6502dcaee32c199855570547c755ed1bcaa6bcfd5c7081a2acc",
+    "archive": "4d0780713f1f1dfa4f477809f07412fd5da442d398e4aa64f6770cfd2fda8cc0",
 }
 MAX_MODEL_BYTES: Final = 512 * 2**20
 
