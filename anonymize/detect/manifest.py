@@ -22,8 +22,8 @@ DEFAULT_MODEL: Final = "drive"
 INT8_MODEL: Final = "drive-int8"
 ARCHIVE_MODEL: Final = "archive"
 PINNED_SHA256: Final[Mapping[str, str]] = {
-    "drive": "1102a8b8991c9e2cd7b166862965a19bc5c101378300e65e8037b6e7b40bdf5b",
-    "drive-int8": "72a1637c1c3191e7a2639c88699680d5c6383ea5084d581ef6112cd77fed034d",
+    "drive": "f4d12afa42139d20c0ef71dd3989505c7e31b1e647160cbec766ea18212f54a1",
+    "drive-int8": "d3e5f270c551f0fc5d0369a6c3c34cbcdd81c5794557ddf6f7d368959d3c2691",
     "archive": "4d0780713f1f1dfa4f477809f07412fd5da442d398e4aa64f6770cfd2fda8cc0",
 }
 MAX_MODEL_BYTES: Final = 512 * 2**20

@@ -101,7 +101,14 @@ def held_back_pictures(work: Path) -> tuple[list[Picture], measure.Reader]:
 
 def held_back(look: Look, model: Path, work: Path, *, threads: int) -> list[tuple[measure.Found, float]]:
     """Return what is found in the pictures kept out of training, as they are and enlarged, with the sizes' units."""
-    pictures, read = held_back_pictures(work)
+    return looks_at(look, model, held_back_pictures(work), threads=threads)
+
+
+def looks_at(
+    look: Look, model: Path, given: tuple[list[Picture], measure.Reader], *, threads: int
+) -> list[tuple[measure.Found, float]]:
+    """Return what is found in held-back pictures, as they are and enlarged, with the sizes' units."""
+    pictures, read = given
     larger, read_larger = measure.enlarged(pictures, read, ENLARGED)
     return [
         (look(model, pictures, read, threads=threads), HELD_BACK_UNIT),

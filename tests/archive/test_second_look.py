@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from anonymize.archive.second_look import SecondLook as AnySecondLook
-from anonymize.archive.second_look import _hidden_share, _mirrored
+from anonymize.archive.second_look import SecondLook, _hidden_share, _mirrored
 from anonymize.archive.work import ArchiveSettings, Corrections, FalseHit, Tools
 from anonymize.detect import Detector, load_packaged
 from anonymize.errors import SecondLookError
@@ -24,7 +22,6 @@ from anonymize.settings import FULL_SIZE_PX, Settings
 
 MODEL = load_packaged()
 SETTINGS = Settings(tracking=False, min_long_side_px=FULL_SIZE_PX)
-SecondLook = partial(AnySecondLook, margin=0.0)  # how sure it is of one face depends on the weights
 TOOLS = Tools(ArchiveSettings(pictures=SETTINGS, video=SETTINGS), MODEL)
 
 
