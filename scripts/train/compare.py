@@ -28,12 +28,7 @@ def curve(looks: list[tuple[measure.Found, float]], class_id: int) -> list[Point
     """Return a class's rates at every threshold."""
     points = []
     for threshold in THRESHOLDS:
-        total = measure.Tally()
-        for found, unit in looks:
-            for picture, detections in found:
-                if class_id in picture.labelled:
-                    total += measure.tally(picture, detections.at(class_id, threshold), class_id, unit)
-        rates = total.rates()
+        rates = measure.tally_looks(looks, class_id, threshold).rates()
         points.append((rates["false_rate"], rates["detection_rate"], rates["coverage_recall"]))
     return points
 
@@ -53,7 +48,7 @@ def main() -> None:
     for model in arguments.models:
         pictures, read = export.held_back_pictures(work)
         ignore_reviewed(pictures, mine.REVIEWED)
-        looks = export.looks_at(measure.look_at, model, (pictures, read), threads=arguments.threads)
+        looks = export.held_back(measure.look_at, model, (pictures, read), threads=arguments.threads)
         for class_id, name in enumerate(CLASSES):
             points = curve(looks, class_id)
             said = [f"{f:.0%} {d:.3f} / {c:.3f}" for f in FALSE_RATES for _, d, c in [best(points, f)]]

@@ -99,15 +99,10 @@ def held_back_pictures(work: Path) -> tuple[list[Picture], measure.Reader]:
     return [p for p in pack.pictures if p.held_back], pack.pixels
 
 
-def held_back(look: Look, model: Path, work: Path, *, threads: int) -> list[tuple[measure.Found, float]]:
-    """Return what is found in the pictures kept out of training, as they are and enlarged, with the sizes' units."""
-    return looks_at(look, model, held_back_pictures(work), threads=threads)
-
-
-def looks_at(
+def held_back(
     look: Look, model: Path, given: tuple[list[Picture], measure.Reader], *, threads: int
 ) -> list[tuple[measure.Found, float]]:
-    """Return what is found in held-back pictures, as they are and enlarged, with the sizes' units."""
+    """Return what is found in the pictures kept out of training, as they are and enlarged, with the sizes' units."""
     pictures, read = given
     larger, read_larger = measure.enlarged(pictures, read, ENLARGED)
     return [
@@ -135,11 +130,12 @@ def export(
         raise ValueError(
             f"onnxruntime and PyTorch differ by {worst:.2e}, wanted at most {AGREEMENT:.0e}, in {staged}"
         )
-    looks = held_back(measure.look_at, staged, work, threads=threads)
+    given = held_back_pictures(work)
+    looks = held_back(measure.look_at, staged, given, threads=threads)
     thresholds = choose(looks, config["export"]["false_rate"])
     cautious = choose(looks, config["export"]["cautious_false_rate"])
     thorough = choose(
-        held_back(look_thoroughly, staged, work, threads=threads), config["export"]["false_rate"]
+        held_back(look_thoroughly, staged, given, threads=threads), config["export"]["false_rate"]
     )
     facts: dict[str, Any] = {
         "name": config["network"]["name"],

@@ -166,17 +166,20 @@ def enlarged(pictures: list[Picture], read: Reader, scale: float) -> tuple[list[
     return larger, read_larger
 
 
-def choose_threshold(looks: list[tuple[Found, float]], class_id: int, false_rate: float) -> float:
-    """Return the lowest threshold whose false rate on the held-back pictures is not above the aim.
+def tally_looks(looks: list[tuple[Found, float]], class_id: int, threshold: float) -> Tally:
+    """Count the hits and misses of a class in several looks together, each with its unit of the size limits."""
+    count = Tally()
+    for found, unit in looks:
+        for picture, detections in found:
+            if class_id in picture.labelled:
+                count += tally(picture, detections.at(class_id, threshold), class_id, unit)
+    return count
 
-    Several looks at them, each with its unit of the size limits, count together.
-    """
+
+def choose_threshold(looks: list[tuple[Found, float]], class_id: int, false_rate: float) -> float:
+    """Return the lowest threshold whose false rate on the held-back pictures, all looks, is not above the aim."""
     for threshold in np.arange(0.10, 0.90, 0.01):
-        count = Tally()
-        for found, unit in looks:
-            for picture, detections in found:
-                if class_id in picture.labelled:
-                    count += tally(picture, detections.at(class_id, threshold), class_id, unit)
+        count = tally_looks(looks, class_id, threshold)
         if count.false <= false_rate * count.masks:
             break
     return round(float(threshold), 2)

@@ -1,6 +1,6 @@
 """The working copy of the training pictures: one zip file, and the boxes that go with it.
 
-``pack`` writes it; a smaller copy (``pack.side_px`` 416 to 512) travels to an accelerator.
+``pack`` writes it; ``travel`` writes what an accelerator needs of it in parts.
 Boxes of teachers stand in JSON files beside it, so they can be redone at any time.
 """
 

@@ -6,24 +6,22 @@ learns beside its pupils costs no canvas.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import cv2
-import settings
 import torch
 from torch import Tensor
 from train import (
-    LONGEST_STEP_S,
     CanvasStream,
     Report,
     State,
-    StopRequest,
+    begin,
+    checkpoint_of,
     class_logits,
     loader,
     on,
-    start_from,
+    scheduled,
     train_step,
 )
 
@@ -34,60 +32,35 @@ def train_together(config: dict[str, Any], work: Path) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True
     cv2.setNumThreads(1)
-    states = {name: begin(config, work, name, device) for name in options["networks"]}
+    states = {name: begin(own_config(config, name), work, name, device) for name in options["networks"]}
     teacher, *pupils = states.values()
     stream = CanvasStream(config, work, pupils[0].step * options["batch"], options["batch"])
     reports = {name: Report(f"{name:8s}") for name in states}
-    stop = StopRequest()
-    graphed = device.type != "cuda"
-    before_s = saved_s = asked_s = time.monotonic()
-    waited_s = 0.0
-    for batch in loader(stream, device):
-        waited_s += time.monotonic() - asked_s
-        inputs, targets, _ = on(device, batch)
-        if not graphed:
-            record(list(states.values()), inputs)
-            graphed, before_s = True, time.monotonic()
-        now_s = time.monotonic()
-        for state in states.values():
-            state.used_s += min(now_s - before_s, LONGEST_STEP_S)
-        before_s = now_s
-        over = stop.asked or all(state.fraction() >= 1.0 for state in pupils)
-        if over or now_s - saved_s > options["checkpoint_s"]:
-            for name, state in states.items():
-                state.save(work / name / "checkpoint.pt")
-            saved_s = now_s
-        if over:
-            for name, state in states.items():
-                torch.save(state.result(), work / name / "average.pt")
-            break
+    batches = iter(loader(stream, device))
+    if device.type == "cuda":
+        record(list(states.values()), on(device, next(batches))[0])
+    saved = {checkpoint_of(work, name): state for name, state in states.items()}
+    for batch in scheduled(batches, saved, options["checkpoint_s"]):
         stream.fraction.fill_(pupils[0].fraction())
+        inputs, targets, _ = on(device, batch)
         taught = answer(teacher, inputs, mirrored=options["mirrored"])
         for name, state in states.items():
             if state.fraction() < 1.0:
                 rate = state.set_rate()
                 said = None if state is teacher else taught
                 reports[name].note(state, rate, train_step(state, inputs, targets, said))
-        asked_s = time.monotonic()
-    print(*(f"{name} stopped at {state.fraction():.3f}," for name, state in states.items()), end=" ")
-    print(f"waited {waited_s:.0f} s for canvases", flush=True)
+    for name, state in states.items():
+        torch.save(state.result(), work / name / "average.pt")
+        print(f"{name} stopped at {state.fraction():.3f} of the schedule", flush=True)
 
 
-def begin(config: dict[str, Any], work: Path, name: str, device: torch.device) -> State:
-    """Return a network's state at its checkpoint, or with the installed weights it begins with."""
+def own_config(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the configuration of one of the networks, with what ``together`` says of it."""
     options = config["together"]
     own = {key: options[key][name] for key in ("learning_rate", "budget_s")}
     own["learner_of"] = options["networks"][0] if name != options["networks"][0] else ""
     train = {**config["train"], "batch": options["batch"]}
-    config = {**config, "train": train, "network": {**config["networks"][name], **own}}
-    state = State(config, device)
-    checkpoint = work / name / "checkpoint.pt"
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    if checkpoint.exists():
-        state.load(checkpoint)
-    elif (model := settings.installed(config)) is not None:
-        start_from(state, model, config, work)
-    return state
+    return {**config, "train": train, "network": {**config["networks"][name], **own}}
 
 
 def record(states: list[State], inputs: Tensor) -> None:

@@ -7,7 +7,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -265,35 +265,57 @@ def loader(stream: CanvasStream, device: torch.device) -> DataLoader[Batch]:
     return DataLoader(stream, None, num_workers=workers, prefetch_factor=4, pin_memory=pinned)
 
 
-def train(config: dict[str, Any], work: Path, run: str) -> None:
-    """Train until the schedule's wall time is used; go on from the run's checkpoint if there is one."""
-    options = config["train"]
-    folder = work / run
-    folder.mkdir(parents=True, exist_ok=True)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_num_threads(options["threads"])
-    cv2.setNumThreads(1)  # a pool of its threads does not survive the loader's fork
+def checkpoint_of(work: Path, run: str) -> Path:
+    """Return where a run's checkpoint lies."""
+    return work / run / "checkpoint.pt"
+
+
+def begin(config: dict[str, Any], work: Path, run: str, device: torch.device) -> State:
+    """Return the run's state at its checkpoint, or with the installed weights that it begins with."""
     state = State(config, device)
-    checkpoint = folder / "checkpoint.pt"
+    checkpoint = checkpoint_of(work, run)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     if checkpoint.exists():
         state.load(checkpoint)
     elif (model := settings.installed(config)) is not None:
         start_from(state, model, config, work)
-    stream = CanvasStream(config, work, state.step * options["batch"], options["batch"])
-    batches = loader(stream, device)
+    return state
+
+
+def scheduled(batches: Iterable[Batch], states: dict[Path, State], checkpoint_s: float) -> Iterator[Batch]:
+    """Yield batches until all schedules are used or a stop is asked for, with a checkpoint then and now and then."""
     stop = StopRequest()
-    report = Report()
-    before_s = saved_s = time.monotonic()
+    before_s = saved_s = asked_s = time.monotonic()
+    waited_s = 0.0
     for batch in batches:
         now_s = time.monotonic()
-        state.used_s += min(now_s - before_s, LONGEST_STEP_S)
+        waited_s += now_s - asked_s
+        for state in states.values():
+            state.used_s += min(now_s - before_s, LONGEST_STEP_S)
         before_s = now_s
-        over = state.fraction() >= 1.0 or stop.asked
-        if over or time.monotonic() - saved_s > options["checkpoint_s"]:
-            state.save(checkpoint)
+        over = stop.asked or all(state.fraction() >= 1.0 for state in states.values())
+        if over or now_s - saved_s > checkpoint_s:
+            for checkpoint, state in states.items():
+                state.save(checkpoint)
             saved_s = time.monotonic()
         if over:
-            break
+            print(f"waited {waited_s:.0f} s for canvases", flush=True)
+            return
+        yield batch
+        asked_s = time.monotonic()
+
+
+def train(config: dict[str, Any], work: Path, run: str) -> None:
+    """Train until the schedule's wall time is used; go on from the run's checkpoint if there is one."""
+    options = config["train"]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(options["threads"])
+    cv2.setNumThreads(1)  # a pool of its threads does not survive the loader's fork
+    state = begin(config, work, run, device)
+    stream = CanvasStream(config, work, state.step * options["batch"], options["batch"])
+    report = Report()
+    states = {checkpoint_of(work, run): state}
+    for batch in scheduled(loader(stream, device), states, options["checkpoint_s"]):
         stream.fraction.fill_(state.fraction())
         rate = state.set_rate()
         report.note(state, rate, train_step(state, *on(device, batch)))

@@ -263,7 +263,7 @@ def test_a_real_ros2_bag_is_hidden_and_its_other_channels_are_named(tmp_path: Pa
     source, target = data_dir / "mcap" / "ros2_camera.db3", tmp_path / "b.db3"
     tools = Tools(ArchiveSettings(video=Settings(min_long_side_px=FULL_SIZE_PX)), MODEL)
     result = reprocess_log(source, target, tools)
-    assert result.boxes["face"] == 2
+    assert result.boxes == {"face": 2, "plate": 1}  # a false hit of these weights
     assert result.dropped == {
         "a position": 1, "motion, which gives the way again": 1, "words, which nobody looks through": 1,
     }  # fmt: skip
